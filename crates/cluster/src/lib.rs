@@ -1,0 +1,1 @@
+//! Members, cluster version and downgrade as replicated state.

@@ -1,0 +1,1 @@
+//! One table of flags: command line, environment, YAML, help.

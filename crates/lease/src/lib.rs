@@ -1,0 +1,1 @@
+//! Leases: grant, renew, expiry, checkpoint. Holds no clock.

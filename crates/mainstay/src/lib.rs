@@ -1,0 +1,1 @@
+//! The binary: a member of an etcd cluster.

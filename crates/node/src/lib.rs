@@ -1,0 +1,14 @@
+//! Drives the deterministic core and offers it to the network threads.
+//!
+//! Three threads, each the only owner of its state:
+//! - the *core thread* (`core`) runs consensus, apply, leases and watches over batches of inputs;
+//! - the *log thread* (`log_thread`) appends batches to the WAL, one `fdatasync` for whatever has queued up;
+//! - the *backend thread* (`backend_thread`) applies sealed op batches to the bbolt file and commits them.
+//!
+//! Network threads hold a [`Port`] each: requests go into the core's inbox in batches, replies come back into
+//! the port's mailbox, one wake-up for as many as there are. Nothing here decides anything about data: that is
+//! `state`, `consensus`, `watch`; nothing here speaks a network protocol: that is `rpc`.
+
+pub mod api;
+
+pub use api::{Caller, Error, NodeHandle, Port, RangeReply, SnapshotImage, WatchFrame, WatchInput, WatchOutput};

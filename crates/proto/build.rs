@@ -1,0 +1,32 @@
+//! Compiles the .proto files with protox, so that no protoc is needed.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+const FILES: [&str; 13] = [
+    "auth.proto",
+    "health.proto",
+    "lease.proto",
+    "membership.proto",
+    "metadata.proto",
+    "mvcc.proto",
+    "raft.proto",
+    "raft_internal.proto",
+    "rpc.proto",
+    "snap.proto",
+    "v3election.proto",
+    "v3lock.proto",
+    "wal.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    // The descriptors serve the test against contract/*.tsv, and later the JSON gateway.
+    fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .enable_type_names()
+        .compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! etcd's protobuf messages, generated at build time from `proto/*.proto`.
+//!
+//! One module per protobuf package. `bytes` fields are [`bytes::Bytes`]: a decoded message may share the
+//! buffer it was decoded from, so whoever keeps one for long must own that buffer or copy.
+//! `raft` converts between the log records of [`types::raft`] and their wire form.
+#![allow(missing_docs, reason = "generated code; the fields are described in contract/*.tsv")]
+
+pub mod raft;
+
+macro_rules! package {
+    ($name:ident) => {
+        pub mod $name {
+            #![allow(
+                clippy::all,
+                clippy::semicolon_if_nothing_returned,
+                unreachable_pub,
+                reason = "generated code"
+            )]
+            include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
+        }
+    };
+}
+
+package!(authpb);
+package!(etcdserverpb);
+package!(leasepb);
+package!(membershippb);
+package!(mvccpb);
+package!(raftpb);
+package!(snappb);
+package!(v3electionpb);
+package!(v3lockpb);
+package!(walpb);
+
+pub mod health {
+    //! grpc.health.v1
+    #![allow(clippy::all, unreachable_pub, reason = "generated code")]
+    include!(concat!(env!("OUT_DIR"), "/grpc.health.v1.rs"));
+}
+
+/// The serialized `FileDescriptorSet` of all packages.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,0 +1,1 @@
+//! gRPC over h2, HTTP/1.1 endpoints, TLS: speaks to clients.

@@ -1,0 +1,1 @@
+//! Metrics with etcd's names and zap-shaped JSON logs.

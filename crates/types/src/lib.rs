@@ -1,0 +1,16 @@
+//! The words of the domain, shared by all crates: revisions, ids, ranges, moments, raft records.
+//!
+//! Nothing here does I/O or knows a wire format; [`Revision`] alone has its storage encoding, because that
+//! encoding *is* its order.
+
+pub mod bucket;
+mod id;
+mod moment;
+mod range;
+pub mod raft;
+mod revision;
+
+pub use id::{ClusterId, LeaseId, MemberId};
+pub use moment::Moment;
+pub use range::KeyRange;
+pub use revision::{REVISION_KEY_LEN, Revision, TOMBSTONE_KEY_LEN};

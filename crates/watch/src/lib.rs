@@ -1,0 +1,1 @@
+//! Watchers: synced, catching up, progress. Holds no thread.

@@ -1,0 +1,49 @@
+package harness
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// logLines is how much of a server's log is shown after a failure.
+const logLines = 60
+
+// Start launches a server for a test. It is killed at the end of the test, and
+// the end of its log is shown if the test failed.
+func Start(t testing.TB, bin Binary, opts Options) *Server {
+	t.Helper()
+	if opts.WorkDir == "" {
+		opts.WorkDir = t.TempDir()
+	}
+	s, err := Launch(t.Context(), bin, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Kill()
+		if t.Failed() {
+			t.Logf("last lines of %s:\n%s", bin.Label, s.LogTail(logLines))
+		}
+	})
+	return s
+}
+
+// Client dials the server for the length of a test.
+func (s *Server) Client(t testing.TB) *Client {
+	t.Helper()
+	c, err := Dial(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Context returns a context that ends with the test or after the limit.
+func Context(t testing.TB, limit time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	t.Cleanup(cancel)
+	return ctx
+}
