@@ -6,11 +6,13 @@
 pub mod bucket;
 mod id;
 mod moment;
-mod range;
 pub mod raft;
+mod range;
 mod revision;
+mod write;
 
 pub use id::{ClusterId, LeaseId, MemberId};
 pub use moment::Moment;
 pub use range::KeyRange;
 pub use revision::{REVISION_KEY_LEN, Revision, TOMBSTONE_KEY_LEN};
+pub use write::Write;
