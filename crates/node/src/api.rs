@@ -1,9 +1,41 @@
 //! What the network threads see of a member: typed calls that resolve when the core has answered.
 //!
-//! All calls validate nothing about keys and options: `rpc::validate` has refused malformed requests before.
+//! Nothing here looks into keys and options: `rpc::validate` has refused malformed requests before.
 
+pub(crate) mod call;
 mod error;
+mod handle;
+pub(crate) mod mailbox;
+pub(crate) mod port;
 mod range_reply;
+mod range_stream;
+mod snapshot_image;
+pub(crate) mod watch;
 
+pub use call::AuthCall;
 pub use error::Error;
+pub use handle::{NodeHandle, Summary};
+pub use port::Port;
 pub use range_reply::RangeReply;
+pub use range_stream::RangeStream;
+pub use snapshot_image::SnapshotImage;
+pub use state::AuthReply;
+pub use watch::{WatchFrame, WatchInput, WatchOutput};
+
+/// Who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The token from the request's metadata, without `Bearer `.
+    pub token: Option<String>,
+    /// Common name of the verified client certificate, when client certificates are demanded.
+    pub common_name: Option<String>,
+    /// The member itself, as for health checks: passes every permission check.
+    pub internal: bool,
+}
+
+impl Caller {
+    /// The member itself.
+    pub fn internal() -> Caller {
+        Caller { internal: true, ..Caller::default() }
+    }
+}

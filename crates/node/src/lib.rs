@@ -10,5 +10,30 @@
 //! `state`, `consensus`, `watch`; nothing here speaks a network protocol: that is `rpc`.
 
 pub mod api;
+mod backend_thread;
+mod boot;
+mod config;
+mod core;
+mod inbox;
+mod input;
+mod log_thread;
+mod reader_thread;
+mod worker;
 
-pub use api::{Caller, Error, NodeHandle, Port, RangeReply, SnapshotImage, WatchFrame, WatchInput, WatchOutput};
+use cluster::Version;
+
+pub use api::{
+    AuthCall, AuthReply, Caller, Error, NodeHandle, Port, RangeReply, RangeStream, SnapshotImage, Summary, WatchFrame,
+    WatchInput, WatchOutput,
+};
+pub use boot::{BootError, Member, start};
+pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
+pub use state::Rejection;
+
+/// The version of etcd that this speaks, stores and answers with.
+pub const SERVER_VERSION: &str = "3.7.1";
+
+/// [`SERVER_VERSION`] as a version.
+fn server_version() -> Version {
+    Version::new(3, 7, 1)
+}

@@ -1,1 +1,154 @@
-//! The replicated state machine: applies log entries, answers reads.
+//! The replicated state machine.
+//!
+//! [`State::apply`] takes committed entries in order and gives back, for each, a reply or a [`Rejection`], the
+//! changes for watchers, and effects for the caller. It is total and equal on every member: no clock, no load,
+//! no disk space in it. What it changes is kept in memory (`mvcc`, `lease`, `auth`, `cluster`, alarms) and
+//! collected as writes; [`State::seal`] hands those out as one batch together with the consistent index, and
+//! the caller commits the batch to the backend whenever it likes, since the log is the source of durability.
+//!
+//! Not here: proposing, waiting for others, quotas (they are checked before a proposal, as a member's own disk
+//! must not decide what an entry does), tokens.
+
+mod alarms;
+mod apply;
+mod authorize;
+mod kv;
+mod open;
+mod read;
+mod rejection;
+mod seal;
+mod txn;
+
+use std::collections::VecDeque;
+
+use alarms::Alarms;
+use auth::Auth;
+use cluster::{Cluster, Version};
+use lease::Leases;
+use mvcc::Store;
+use types::Write;
+
+pub use apply::{Applied, AuthReply, Effect, Reply};
+pub use auth::{Authorized, Guarded, Subject};
+pub use open::{OpenError, Settings};
+pub use read::RangeRows;
+pub use rejection::{Failure, Rejection};
+pub use seal::Sealed;
+pub use txn::{is_read_only, is_serializable};
+
+/// Everything that the log decides about.
+pub struct State {
+    store: Store,
+    leases: Leases,
+    auth: Auth,
+    cluster: Cluster,
+    alarms: Alarms,
+    settings: Settings,
+    /// Index of the last entry applied, inclusive.
+    applied: u64,
+    /// Term of that entry.
+    term: u64,
+    /// The storage version in the file, or what will be there after the next batch.
+    storage_version: Option<Version>,
+    /// Writes that no batch holds yet, other than those of `store`.
+    writes: Vec<Write>,
+    /// An entry was applied since the last batch, so that the consistent index has moved.
+    touched: bool,
+    /// Batches handed out and not yet reported as committed, oldest first.
+    sealed: VecDeque<seal::InFlight>,
+    /// Ops of the store that batches hold, committed or not.
+    store_ops_sealed: u64,
+    /// Of those, the ones that are durable.
+    store_ops_committed: u64,
+    /// Number of the last batch.
+    batch: u64,
+}
+
+/// An answer to a range read.
+#[derive(Debug)]
+pub struct RangeAnswer {
+    /// The pairs, most of them not read yet.
+    pub rows: RangeRows,
+    /// The limit cut the result.
+    pub more: bool,
+    /// Keys in range at that revision, whatever limit and filters.
+    pub count: i64,
+    /// The store's revision at execution.
+    pub revision: i64,
+}
+
+impl State {
+    /// Answers a range request from the state as it is.
+    ///
+    /// # Errors
+    /// `Compacted`, `FutureRevision`; or fatal when the backend fails.
+    pub fn range(&self, request: &proto::etcdserverpb::RangeRequest) -> Result<RangeAnswer, Failure> {
+        let chosen = read::choose(&self.store, request)?;
+        let (more, count, revision) = (chosen.more, chosen.count, chosen.revision);
+        Ok(RangeAnswer { rows: chosen.detach(&self.store)?, more, count, revision })
+    }
+
+    /// Runs a transaction that [`is_read_only`].
+    ///
+    /// # Errors
+    /// As [`State::range`].
+    pub fn read_only_txn(
+        &self,
+        txn: &proto::etcdserverpb::TxnRequest,
+    ) -> Result<proto::etcdserverpb::TxnResponse, Failure> {
+        txn::run_read_only(&self.store, txn)
+    }
+
+    /// Keys and their history.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Keys and their history, for compaction steps and commits.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// Leases.
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Leases, for deadlines, which are the leader's own and never logged.
+    pub fn leases_mut(&mut self) -> &mut Leases {
+        &mut self.leases
+    }
+
+    /// Users, roles and permissions.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Members and versions.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The active alarms of a type; all of them for `None`.
+    pub fn alarms(
+        &self,
+        alarm: proto::etcdserverpb::AlarmType,
+    ) -> impl Iterator<Item = proto::etcdserverpb::AlarmMember> {
+        self.alarms.of(alarm)
+    }
+
+    /// Index of the last entry applied, inclusive.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// Term of the last entry applied.
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    /// The storage version; `None` when it cannot be told.
+    pub fn storage_version(&self) -> Option<Version> {
+        self.storage_version
+    }
+}

@@ -10,7 +10,7 @@ mod sim;
 use std::{io, path::Path, sync::Arc};
 
 pub use real::RealDisk;
-pub use sim::SimDisk;
+pub use sim::{CrashPlan, Fate, Fault, SimDisk, Unsynced};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,6 +14,9 @@ pub enum Error {
     /// More than 5,000 committed entries wait to be applied, or the memory budget is spent.
     #[error("too many requests")]
     TooManyRequests,
+    /// Raft refused the proposal: leadership is being handed over.
+    #[error("raft proposal dropped")]
+    ProposalDropped,
     /// Nobody leads.
     #[error("no leader")]
     NoLeader,
@@ -38,6 +41,9 @@ pub enum Error {
     /// A keepalive on a member that could not confirm that it leads.
     #[error("not a primary lessor")]
     NotPrimary,
+    /// A downgrade that cannot be.
+    #[error(transparent)]
+    Downgrade(cluster::DowngradeRejection),
     /// An undefined Downgrade action.
     #[error("unknown method")]
     UnknownMethod,

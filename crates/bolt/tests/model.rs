@@ -1,0 +1,132 @@
+//! Random work, compared with a plain map after every commit; snapshots are held across commits.
+
+mod common;
+
+use bolt::{Db, Options, Snapshot};
+use common::*;
+use proptest::prelude::*;
+use vfs::SimDisk;
+
+struct Run {
+    disk: SimDisk,
+    options: Options,
+    db: Option<Db>,
+    model: Model,
+    committed: Model,
+    appended: u64,
+    held: Vec<(Snapshot, Model)>,
+}
+
+impl Run {
+    fn new(options: Options) -> Run {
+        let disk = disk();
+        let db = Some(open(&disk, &options));
+        Run {
+            disk,
+            options,
+            db,
+            model: Model::new(),
+            committed: Model::new(),
+            appended: 0,
+            held: Vec::new(),
+        }
+    }
+
+    fn db(&mut self) -> &mut Db {
+        self.db.as_mut().unwrap()
+    }
+
+    fn commit(&mut self) {
+        let stats = self.db().commit().unwrap();
+        let db = self.db.as_ref().unwrap();
+        assert_eq!(stats.txid, db.txid());
+        self.committed = self.model.clone();
+        let snapshot = db.snapshot();
+        assert_clean(&snapshot);
+        assert_same(&snapshot, &self.committed);
+        assert!(db.size_in_use() <= db.size());
+        for (snapshot, model) in &self.held {
+            assert_clean(snapshot);
+            assert!(contents(snapshot) == *model, "a held snapshot changed");
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let db = self.db.as_mut().unwrap();
+        if change(db, &mut self.model, &mut self.appended, step) {
+            return;
+        }
+        match *step {
+            Step::Commit => self.commit(),
+            Step::Reopen => {
+                self.held.clear();
+                self.db = None;
+                self.model = self.committed.clone();
+                self.db = Some(open(&self.disk, &self.options));
+                let snapshot = self.db().snapshot();
+                assert_clean(&snapshot);
+                assert_same(&snapshot, &self.committed);
+            }
+            Step::Hold => self.held.push((db.snapshot(), self.committed.clone())),
+            Step::Release { which } if which < self.held.len() => drop(self.held.remove(which)),
+            Step::Shrink { pages } => {
+                db.shrink_step(pages).unwrap();
+                self.commit();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn run(options: Options, steps: &[Step]) {
+    let mut run = Run::new(options);
+    steps.iter().for_each(|step| run.step(step));
+    run.commit();
+    run.step(&Step::Reopen);
+    let image = image_bytes(&run.db().snapshot().image().unwrap());
+    let copy = disk();
+    {
+        use vfs::Disk;
+        let file = copy.open(DB_PATH.as_ref(), vfs::OpenMode::Create).unwrap();
+        file.write_all_at(&image, 0).unwrap();
+    }
+    let mut copied = open(&copy, &run.options);
+    assert_clean(&copied.snapshot());
+    assert_same(&copied.snapshot(), &run.committed);
+    put(&mut copied, &mut run.committed, "meta", b"copied", b"yes");
+    copied.commit().unwrap();
+    drop(copied);
+    assert_same(&open(&copy, &run.options).snapshot(), &run.committed);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_a_map(
+        page_size in prop_oneof![4 => Just(1024_usize), 2 => Just(4096_usize), 1 => Just(16384_usize)],
+        cache in prop_oneof![Just(0_usize), Just(64 << 10), Just(16 << 20)],
+        side in any::<bool>(),
+        steps in steps(60),
+    ) {
+        run(options(page_size, cache, side), &steps);
+    }
+}
+
+#[test]
+fn many_rows_come_and_go() {
+    let mut run = Run::new(options(1024, 1 << 20, true));
+    for round in 0..4_u64 {
+        for _ in 0..40 {
+            run.step(&Step::Append { count: 50, len: 120 });
+        }
+        run.commit();
+        for stride in [3, 2, 1] {
+            run.step(&Step::Thin { bucket: 0, part: 200, stride });
+            run.commit();
+        }
+        run.step(&Step::Thin { bucket: 0, part: if round == 3 { 255 } else { 100 }, stride: 1 });
+        run.commit();
+    }
+    assert!(run.db().snapshot().get("key", b"absent").unwrap().is_none());
+}

@@ -1,0 +1,103 @@
+//! The closed list of calls, once: request, reply, and the typed method on [`Port`].
+
+use proto::etcdserverpb as pb;
+
+use state::AuthReply;
+
+use super::{Caller, Error, Port, RangeReply, SnapshotImage};
+
+/// Calls of the Auth service, which all travel the same way.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "one variant per method of the Auth service, named like it")]
+pub enum AuthCall {
+    Enable(pb::AuthEnableRequest),
+    Disable(pb::AuthDisableRequest),
+    Status(pb::AuthStatusRequest),
+    UserAdd(pb::AuthUserAddRequest),
+    UserGet(pb::AuthUserGetRequest),
+    UserList(pb::AuthUserListRequest),
+    UserDelete(pb::AuthUserDeleteRequest),
+    UserChangePassword(pb::AuthUserChangePasswordRequest),
+    UserGrantRole(pb::AuthUserGrantRoleRequest),
+    UserRevokeRole(pb::AuthUserRevokeRoleRequest),
+    RoleAdd(pb::AuthRoleAddRequest),
+    RoleGet(pb::AuthRoleGetRequest),
+    RoleList(pb::AuthRoleListRequest),
+    RoleDelete(pb::AuthRoleDeleteRequest),
+    RoleGrantPermission(pb::AuthRoleGrantPermissionRequest),
+    RoleRevokePermission(pb::AuthRoleRevokePermissionRequest),
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $method:ident: $variant:ident($request:ty) -> $reply:ty;)*) => {
+        /// What a network thread asks of the core.
+        #[derive(Debug)]
+        pub(crate) enum Request {
+            $($(#[$doc])* $variant($request),)*
+        }
+
+        /// What the core answers, variant by variant as in [`Request`].
+        #[derive(Debug)]
+        pub(crate) enum Reply {
+            $($(#[$doc])* $variant($reply),)*
+        }
+
+        impl Port {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// See [`Error`].
+                pub async fn $method(&self, caller: Caller, request: $request) -> Result<$reply, Error> {
+                    match self.call(caller, Request::$variant(request)).await? {
+                        Reply::$variant(reply) => Ok(reply),
+                        other => unreachable!("the core answered {} with {other:?}", stringify!($method)),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+calls! {
+    /// Reads a range at one revision.
+    range: Range(pb::RangeRequest) -> RangeReply;
+    /// Writes one pair.
+    put: Put(pb::PutRequest) -> pb::PutResponse;
+    /// Deletes a range.
+    delete_range: DeleteRange(pb::DeleteRangeRequest) -> pb::DeleteRangeResponse;
+    /// Runs a transaction.
+    txn: Txn(pb::TxnRequest) -> pb::TxnResponse;
+    /// Forgets history.
+    compact: Compact(pb::CompactionRequest) -> pb::CompactionResponse;
+    /// Creates a lease.
+    lease_grant: LeaseGrant(pb::LeaseGrantRequest) -> pb::LeaseGrantResponse;
+    /// Revokes a lease and deletes its keys.
+    lease_revoke: LeaseRevoke(pb::LeaseRevokeRequest) -> pb::LeaseRevokeResponse;
+    /// Renews a lease once; TTL 0 when it is gone.
+    lease_keep_alive: LeaseKeepAlive(pb::LeaseKeepAliveRequest) -> pb::LeaseKeepAliveResponse;
+    /// The time a lease has left.
+    lease_time_to_live: LeaseTimeToLive(pb::LeaseTimeToLiveRequest) -> pb::LeaseTimeToLiveResponse;
+    /// All leases.
+    lease_leases: LeaseLeases(pb::LeaseLeasesRequest) -> pb::LeaseLeasesResponse;
+    /// All members.
+    member_list: MemberList(pb::MemberListRequest) -> pb::MemberListResponse;
+    /// Lists, raises or clears alarms.
+    alarm: Alarm(pb::AlarmRequest) -> pb::AlarmResponse;
+    /// What this member says of itself.
+    status: Status(pb::StatusRequest) -> pb::StatusResponse;
+    /// Gives free space of the file back.
+    defragment: Defragment(pb::DefragmentRequest) -> pb::DefragmentResponse;
+    /// A checksum of the whole file.
+    hash: Hash(pb::HashRequest) -> pb::HashResponse;
+    /// A checksum of the key bucket at a revision, comparable between members.
+    hash_kv: HashKv(pb::HashKvRequest) -> pb::HashKvResponse;
+    /// A consistent image of the file.
+    snapshot: Snapshot(pb::SnapshotRequest) -> SnapshotImage;
+    /// Hands leadership to another voter.
+    move_leader: MoveLeader(pb::MoveLeaderRequest) -> pb::MoveLeaderResponse;
+    /// Validates, starts or cancels a downgrade.
+    downgrade: Downgrade(pb::DowngradeRequest) -> pb::DowngradeResponse;
+    /// A call of the Auth service; passwords are hashed before.
+    auth: Auth(AuthCall) -> AuthReply;
+}

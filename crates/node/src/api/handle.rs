@@ -1,0 +1,84 @@
+//! The member as the rest of the process holds it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use types::{ClusterId, MemberId};
+
+use super::Port;
+use crate::{inbox::Inbox, input::Input};
+
+/// Figures that anybody may read at any time without asking the core.
+#[derive(Debug, Default)]
+pub struct Summary {
+    /// Fixed at start.
+    pub member_id: MemberId,
+    /// Fixed at start.
+    pub cluster_id: ClusterId,
+    /// The member's name.
+    pub name: String,
+    leader: AtomicU64,
+    term: AtomicU64,
+    committed: AtomicU64,
+    applied: AtomicU64,
+    learner: AtomicBool,
+}
+
+impl Summary {
+    pub(crate) fn new(member_id: MemberId, cluster_id: ClusterId, name: String) -> Summary {
+        Summary { member_id, cluster_id, name, ..Summary::default() }
+    }
+
+    /// The leader this member knows; `None` when it knows none.
+    pub fn leader(&self) -> Option<MemberId> {
+        Some(MemberId(self.leader.load(Ordering::Relaxed))).filter(|id| id.0 != 0)
+    }
+
+    /// Raft's term.
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Relaxed)
+    }
+
+    /// Highest committed index, inclusive.
+    pub fn committed(&self) -> u64 {
+        self.committed.load(Ordering::Relaxed)
+    }
+
+    /// Highest applied index, inclusive.
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
+
+    /// Whether this member is a learner.
+    pub fn is_learner(&self) -> bool {
+        self.learner.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn update(&self, leader: u64, term: u64, committed: u64, applied: u64) {
+        self.leader.store(leader, Ordering::Relaxed);
+        self.term.store(term, Ordering::Relaxed);
+        self.committed.store(committed, Ordering::Relaxed);
+        self.applied.store(applied, Ordering::Relaxed);
+    }
+}
+
+/// A running member.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    pub(crate) inbox: Arc<Inbox<Input>>,
+    pub(crate) summary: Arc<Summary>,
+}
+
+impl NodeHandle {
+    /// A door for the calling network thread.
+    pub fn port(&self) -> Port {
+        Port::new(Arc::clone(&self.inbox))
+    }
+
+    /// Figures to read without asking the core.
+    pub fn summary(&self) -> Arc<Summary> {
+        Arc::clone(&self.summary)
+    }
+}

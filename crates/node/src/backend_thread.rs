@@ -1,0 +1,112 @@
+//! The backend thread: owns the bbolt file. Applies sealed batches of ops and commits them, one batch a transaction.
+
+use std::{sync::Arc, time::Instant};
+
+use bolt::{Db, Snapshot};
+use types::Write;
+
+use crate::{inbox::Inbox, input::Input, worker::Worker};
+
+/// Pages moved down with a commit while at least half of a large file is free.
+const SHRINK_PAGES_PER_COMMIT: u64 = 32;
+/// A smaller file is left alone: it would only grow again.
+const SHRINK_FROM_BYTES: u64 = 64 << 20;
+/// Pages moved per step of a requested defragmentation.
+const DEFRAG_PAGES_PER_STEP: u64 = 256;
+
+/// Work for the backend thread, done in the order given.
+#[derive(Debug)]
+pub(crate) enum BackendJob {
+    /// Apply `ops` and commit them as one transaction.
+    Commit { ops: Vec<Write>, batch: u64 },
+    /// Move a few pages down, and cut the file where that is possible. The core asks again until it is done, so
+    /// that commits come in between and the core's own snapshot does not hold the old pages.
+    Defragment,
+    /// Stop after everything before this.
+    Stop,
+}
+
+/// What the backend thread reports.
+#[derive(Debug)]
+pub(crate) enum BackendDone {
+    /// Batch number `batch` is durable.
+    Committed { batch: u64, snapshot: Snapshot, size: u64, size_in_use: u64, secs: f64 },
+    /// A step of a defragmentation; `done`: there is nothing left to do.
+    Defragmented { done: bool, snapshot: Snapshot, size: u64, size_in_use: u64, secs: f64 },
+    /// The file cannot be trusted any more; the member stops.
+    Failed(String),
+}
+
+struct BackendThread {
+    db: Db,
+    core: Arc<Inbox<Input>>,
+}
+
+/// Starts the thread that owns `db`.
+pub(crate) fn start(db: Db, core: Arc<Inbox<Input>>) -> Worker<BackendJob> {
+    Worker::start("backend", move |jobs| {
+        let mut thread = BackendThread { db, core };
+        thread.run(jobs);
+    })
+}
+
+impl BackendThread {
+    fn run(&mut self, jobs: &Inbox<BackendJob>) {
+        let mut batch = Vec::new();
+        loop {
+            jobs.receive(&mut batch, None);
+            for job in batch.drain(..) {
+                let done = match job {
+                    BackendJob::Commit { ops, batch } => self.commit(&ops, batch),
+                    BackendJob::Defragment => self.defragment(),
+                    BackendJob::Stop => return,
+                };
+                match done {
+                    Ok(done) => self.report(done),
+                    Err(error) => {
+                        self.report(BackendDone::Failed(error));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, ops: &[Write], batch: u64) -> Result<BackendDone, String> {
+        let begun = Instant::now();
+        for op in ops {
+            self.db.apply(op).map_err(|e| e.to_string())?;
+        }
+        if self.db.size() >= SHRINK_FROM_BYTES && self.db.size_in_use() < self.db.size() / 2 {
+            self.db.shrink_step(SHRINK_PAGES_PER_COMMIT).map_err(|e| e.to_string())?;
+        }
+        self.db.commit().map_err(|e| e.to_string())?;
+        Ok(BackendDone::Committed {
+            batch,
+            snapshot: self.db.snapshot(),
+            size: self.db.size(),
+            size_in_use: self.db.size_in_use(),
+            secs: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn defragment(&mut self) -> Result<BackendDone, String> {
+        let begun = Instant::now();
+        let step = self.db.shrink_step(DEFRAG_PAGES_PER_STEP).map_err(|e| e.to_string())?;
+        if !step.done {
+            self.db.commit().map_err(|e| e.to_string())?;
+        }
+        Ok(BackendDone::Defragmented {
+            done: step.done,
+            snapshot: self.db.snapshot(),
+            size: self.db.size(),
+            size_in_use: self.db.size_in_use(),
+            secs: begun.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn report(&self, done: BackendDone) {
+        // The core is gone only when the process ends.
+        let _ = self.core.send(Input::Backend(done));
+    }
+}

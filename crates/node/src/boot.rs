@@ -1,0 +1,349 @@
+//! From a data directory to a running member.
+//!
+//! The order and the checks are those of contract/semantics.md 14.14–14.19: locks first, then everything is read
+//! and judged before a thread starts or a byte is changed. What may have been acknowledged is never cut off:
+//! a directory that cannot be right is refused, with what is wrong and what to do.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use bolt::{BoltError, Db};
+use cluster::{ClusterError, InitialCluster, bootstrap_entries, cluster_id};
+use consensus::{MemLog, RawNode};
+use state::{OpenError, State};
+use telemetry::line;
+use types::{
+    ClusterId, MemberId, bucket,
+    raft::{Entry, HardState, Snapshot, SnapshotMeta},
+};
+use vfs::Disk;
+use wal::{Metadata, Recovered, SnapshotRecord, Wal, WalError, WalOptions, snap};
+
+use crate::{
+    api::{NodeHandle, Summary},
+    backend_thread,
+    config::Config,
+    core::{Clock, Core, Parts},
+    inbox::Inbox,
+    input::Input,
+    log_thread, reader_thread, server_version,
+};
+
+/// Why a member does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// A directory cannot be made, or not made durable.
+    #[error("cannot prepare {}: {source}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The write-ahead log.
+    #[error(transparent)]
+    Wal(#[from] WalError),
+    /// The backend file.
+    #[error("database file ({}): {source}", path.display())]
+    Backend {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: BoltError,
+    },
+    /// What the backend holds.
+    #[error("database file: {0}")]
+    State(#[from] OpenError),
+    /// Versions or membership that this binary cannot serve.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The flags for a new cluster.
+    #[error("{0}")]
+    InitialCluster(String),
+    /// Log and database do not belong together.
+    #[error("{0}")]
+    Mismatch(String),
+    /// Raft does not start from this.
+    #[error("raft: {0}")]
+    Raft(String),
+}
+
+/// A running member.
+#[derive(Debug)]
+pub struct Member {
+    handle: NodeHandle,
+    core: Option<JoinHandle<Result<(), String>>>,
+    published: Receiver<()>,
+}
+
+impl Member {
+    /// The doors to it.
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until the member has published itself: only then may client listeners open. `false` when that took
+    /// longer than `patience`, or the member has ended.
+    pub fn wait_published(&self, patience: Duration) -> bool {
+        match self.published.recv_timeout(patience) {
+            Ok(()) => true,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    /// Whether it has ended by itself; [`Member::stop`] says why.
+    pub fn has_ended(&self) -> bool {
+        self.core.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Stops the member: everything applied is in the file when this returns.
+    ///
+    /// # Errors
+    /// The reason, when it could not go on, now or earlier.
+    pub fn stop(mut self) -> Result<(), String> {
+        // Refused only when it has ended already.
+        let _ = self.handle.inbox.send(Input::Stop);
+        match self.core.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err("the core thread has panicked".into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Starts a member on `config`'s directory.
+///
+/// # Errors
+/// See [`BootError`]. Nothing runs then, and all locks are released.
+pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
+    let opened = open(&config, &disk)?;
+    run(config, disk, opened)
+}
+
+/// What a directory holds, checked.
+struct Opened {
+    wal: Wal,
+    db: Db,
+    state: State,
+    metadata: Metadata,
+    start: SnapshotRecord,
+    hard_state: HardState,
+    entries: Vec<Entry>,
+}
+
+fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
+    for path in [config.snap_dir(), config.side_dir()] {
+        disk.create_dir_all(&path).map_err(|source| BootError::Directory { path, source })?;
+    }
+    let options = WalOptions { side_dir: Some(config.side_dir().join("wal")), ..WalOptions::default() };
+    let has_log = wal::exists(&**disk, &config.wal_dir())?;
+    let db = open_backend(config, disk)?;
+    sync_directories(config, &**disk)?;
+    let state = open_state(config, &db)?;
+    snap::remove_leftovers(&**disk, &config.snap_dir()).map_err(|e| BootError::Mismatch(e.to_string()))?;
+    if has_log {
+        let (wal, recovered) = Wal::open(Arc::clone(disk), &config.wal_dir(), options)?;
+        return resume(config, wal, db, state, recovered);
+    }
+    if state.applied() > 0 {
+        return Err(BootError::Mismatch(format!(
+            "{} holds data up to log index {}, but there is no write-ahead log in {}; give the right --wal-dir, or restore the directory from a snapshot",
+            config.db_path().display(),
+            state.applied(),
+            config.wal_dir().display()
+        )));
+    }
+    let (metadata, entries) = new_cluster(config)?;
+    let wal = Wal::create(Arc::clone(disk), &config.wal_dir(), metadata, options)?;
+    begin(wal, db, state, metadata, entries)
+}
+
+/// Makes the names on the way to our files durable: without them, a power loss could take the whole directory,
+/// with synced files in it.
+fn sync_directories(config: &Config, disk: &dyn Disk) -> Result<(), BootError> {
+    let parent = config.data_dir.parent().filter(|path| !path.as_os_str().is_empty());
+    let member = config.data_dir.join("member");
+    let ours = [Some(config.data_dir.as_path()), Some(&member), parent];
+    for path in ours.into_iter().flatten().chain([config.snap_dir().as_path(), config.side_dir().as_path()]) {
+        disk.sync_dir(path).map_err(|source| BootError::Directory { path: path.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+fn open_backend(config: &Config, disk: &Arc<dyn Disk>) -> Result<Db, BootError> {
+    let path = config.db_path();
+    let failed = |source| BootError::Backend { path: path.clone(), source };
+    let options = bolt::Options {
+        cache_bytes: config.backend_cache_bytes,
+        side_dir: Some(config.side_dir()),
+        seed: config.seed,
+        ..bolt::Options::default()
+    };
+    let mut db = Db::open(Arc::clone(disk), &path, options).map_err(failed)?;
+    let present = db.snapshot().buckets().map_err(failed)?;
+    let missing = bucket::ALL.iter().filter(|name| !present.iter().any(|p| p == *name));
+    let mut changed = false;
+    for name in missing {
+        db.create_bucket(name).map_err(failed)?;
+        changed = true;
+    }
+    if changed {
+        db.commit().map_err(failed)?;
+    }
+    Ok(db)
+}
+
+fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
+    let election_ticks = config.election_ticks;
+    let settings = state::Settings {
+        server_version: server_version(),
+        learners_max: config.learners_max,
+        leases: lease::Config {
+            ttl_secs_min: lease::ttl_min_secs(election_ticks, config.tick),
+            revoke_retry: config.request_timeout(),
+            ..lease::Config::default()
+        },
+        lease_checkpoint_persist: config.lease_checkpoint_persist,
+    };
+    let state = State::open(db.snapshot(), settings)?;
+    state.cluster().check(server_version())?;
+    cluster::check_storage_version(state.storage_version(), server_version())?;
+    Ok(state)
+}
+
+/// Ids and first entries of a new cluster of one.
+fn new_cluster(config: &Config) -> Result<(Metadata, Vec<Entry>), BootError> {
+    let refuse = |e: String| BootError::InitialCluster(e);
+    let cluster = InitialCluster::parse(&config.initial_cluster).map_err(|e| refuse(e.to_string()))?;
+    cluster.check(&config.name).map_err(|e| refuse(e.to_string()))?;
+    if let Some(mismatch) = cluster.advertise_mismatch(&config.name, &config.advertise_peer_urls, "") {
+        return Err(refuse(mismatch.to_string()));
+    }
+    if cluster.len() > 1 {
+        return Err(refuse(format!(
+            "--initial-cluster names {} members; this version forms clusters of one only",
+            cluster.len()
+        )));
+    }
+    let members = cluster.members(&config.initial_cluster_token).map_err(|e| refuse(e.to_string()))?;
+    let local = members.iter().find(|member| member.name == config.name).expect("checked above");
+    let metadata = Metadata { node_id: local.id, cluster_id: cluster_id(members.iter().map(|member| member.id)) };
+    Ok((metadata, bootstrap_entries(&members)))
+}
+
+/// Writes the first entries of a new cluster, committed at once.
+fn begin(
+    mut wal: Wal,
+    db: Db,
+    state: State,
+    metadata: Metadata,
+    entries: Vec<Entry>,
+) -> Result<Opened, BootError> {
+    let hard_state = HardState { term: 1, vote: 0, commit: entries.len() as u64 };
+    wal.append(&entries, hard_state)?;
+    wal.sync()?;
+    wal.sync_side();
+    line!(Info, "starting a new cluster", "local-member-id" => metadata.node_id.to_string(), "cluster-id" => metadata.cluster_id.to_string());
+    Ok(Opened { wal, db, state, metadata, start: SnapshotRecord::default(), hard_state, entries })
+}
+
+/// Judges a log and a database that were there.
+fn resume(config: &Config, wal: Wal, db: Db, state: State, recovered: Recovered) -> Result<Opened, BootError> {
+    let Recovered { metadata, start, hard_state, entries, report, .. } = recovered;
+    if let Some(torn) = &report.torn {
+        line!(Warn, "cut off a write that a power loss had torn; it was never acknowledged",
+            "segment" => torn.segment.clone(), "offset" => torn.offset, "bytes" => torn.bytes, "what" => torn.what.clone());
+    }
+    let applied = state.applied();
+    let last = entries.last().map_or(start.index, |entry| entry.index);
+    if last == 0 && applied == 0 && hard_state == HardState::default() {
+        // Power went between the creation of the log and its first entries.
+        let (expected, entries) = new_cluster(config)?;
+        if expected != metadata {
+            return Err(BootError::Mismatch(format!(
+                "the log in {} is empty and belongs to member {} of cluster {}, but the flags describe member {} of cluster {}; remove the empty directory to start anew",
+                config.wal_dir().display(), metadata.node_id, metadata.cluster_id, expected.node_id, expected.cluster_id
+            )));
+        }
+        return begin(wal, db, state, metadata, entries);
+    }
+    let path = config.db_path();
+    if start.index > applied {
+        return Err(BootError::Mismatch(format!(
+            "database file ({} index {applied}) does not match with snapshot (index {}); restore the database, or replace the member",
+            path.display(),
+            start.index
+        )));
+    }
+    if applied > last {
+        return Err(BootError::Mismatch(format!(
+            "database file ({} index {applied}) is ahead of the write-ahead log, which ends at index {last}: acknowledged writes are missing from the log; restore both from one backup, or replace the member",
+            path.display()
+        )));
+    }
+    if applied > 0 && state.cluster().member(metadata.node_id).is_none() {
+        return Err(BootError::Mismatch(format!(
+            "database file ({}) does not list member {}, to which the write-ahead log belongs: they are of different members or clusters",
+            path.display(),
+            metadata.node_id
+        )));
+    }
+    // etcd does not sync a hard state that only moves the commit index: what is in the db is committed.
+    let hard_state = HardState { commit: hard_state.commit.max(applied), ..hard_state };
+    line!(Info, "restarting local member",
+        "cluster-id" => metadata.cluster_id.to_string(), "local-member-id" => metadata.node_id.to_string(),
+        "commit-index" => hard_state.commit, "applied-index" => applied);
+    Ok(Opened { wal, db, state, metadata, start, hard_state, entries })
+}
+
+/// Starts raft and the threads.
+fn run(config: Config, disk: Arc<dyn Disk>, opened: Opened) -> Result<Member, BootError> {
+    let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
+    let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
+    let last_snapshot = start.index;
+    let meta = SnapshotMeta { index: start.index, term: start.term, conf_state: state.cluster().conf_state() };
+    let data = state.cluster().v2_snapshot().into();
+    let log = MemLog::restore(hard_state, Snapshot { meta, data }, entries)
+        .map_err(|e| BootError::Raft(e.to_string()))?;
+    let raft_config = consensus::Config {
+        election_ticks: config.election_ticks,
+        applied: state.applied(),
+        seed: config.seed,
+        ..consensus::Config::new(member_id.0)
+    };
+    let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
+    let inbox = Arc::new(Inbox::default());
+    let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));
+    let (published, published_receiver) = sync_channel(1);
+    let parts = Parts {
+        member_id,
+        cluster_id,
+        raft,
+        hard_state,
+        state,
+        committed: db.snapshot(),
+        backend_size: (db.size(), db.size_in_use()),
+        last_snapshot,
+        log: log_thread::start(wal, disk, config.snap_dir(), Arc::clone(&inbox)),
+        backend: backend_thread::start(db, Arc::clone(&inbox)),
+        reader: reader_thread::start(Arc::clone(&inbox)),
+        inbox: Arc::clone(&inbox),
+        summary: Arc::clone(&summary),
+        clock: Clock::start(),
+        published,
+        config,
+    };
+    let core = std::thread::Builder::new()
+        .name("core".into())
+        .spawn(move || Core::new(parts).run())
+        .map_err(|e| BootError::Raft(format!("cannot start the core thread: {e}")))?;
+    Ok(Member { handle: NodeHandle { inbox, summary }, core: Some(core), published: published_receiver })
+}

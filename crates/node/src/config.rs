@@ -1,0 +1,142 @@
+//! What the operator chose, as far as it concerns the core. Fixed at start.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Settings of a member. [`Config::new`] has etcd's defaults (contract/flags.tsv).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Name of this member; key into `initial_cluster`.
+    pub name: String,
+    /// Root of `member/`.
+    pub data_dir: PathBuf,
+    /// Folder of the WAL; `None` means `member/wal` below `data_dir`.
+    pub wal_dir: Option<PathBuf>,
+    /// `name=url,...`: the members of a new cluster.
+    pub initial_cluster: String,
+    /// Mixed into the ids of a new cluster.
+    pub initial_cluster_token: String,
+    /// Peer URLs that this member announces.
+    pub advertise_peer_urls: Vec<String>,
+    /// Client URLs that this member announces.
+    pub advertise_client_urls: Vec<String>,
+    /// Length of a raft tick.
+    pub tick: Duration,
+    /// Ticks without a leader before a campaign.
+    pub election_ticks: u32,
+    /// Applied entries between raft snapshots.
+    pub snapshot_count: u64,
+    /// Entries kept in memory behind a raft snapshot.
+    pub snapshot_catchup_entries: u64,
+    /// WAL segments kept; 0 = all.
+    pub wals_max: usize,
+    /// `.snap` files kept; 0 = all.
+    pub snaps_max: usize,
+    /// Backend size at which writes are refused; `None` = no limit.
+    pub quota_bytes: Option<u64>,
+    /// What `Status` reports as quota: the flag as given, 2 GiB for 0.
+    pub quota_reported: i64,
+    /// Longest time between two backend commits while there is something to commit.
+    pub backend_batch_interval: Duration,
+    /// Ops that start a backend commit at once.
+    pub backend_batch_limit: usize,
+    /// Largest proposal, in bytes of the encoded `InternalRaftRequest`.
+    pub request_bytes_max: usize,
+    /// Rows that a compaction removes per step.
+    pub compaction_batch_limit: usize,
+    /// Pause between two steps of a compaction.
+    pub compaction_sleep: Duration,
+    /// When history is forgotten by itself.
+    pub auto_compaction: AutoCompaction,
+    /// Interval of progress notifications on idle watchers.
+    pub progress_notify_interval: Duration,
+    /// Replicate the remaining TTL of long leases.
+    pub lease_checkpoint: bool,
+    /// Write them to disk below cluster version 3.6 too.
+    pub lease_checkpoint_persist: bool,
+    /// Learners that the cluster may have.
+    pub learners_max: usize,
+    /// Bytes of pages that the backend keeps in memory.
+    pub backend_cache_bytes: usize,
+    /// Seed of everything that may be random: election timeouts, lease ids, jitter.
+    pub seed: u64,
+}
+
+/// When history is forgotten by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoCompaction {
+    /// Never.
+    #[default]
+    Off,
+    /// Keep what is younger than this.
+    Periodic(Duration),
+    /// Keep this many revisions.
+    Revision(i64),
+}
+
+/// The quota of a member that names none: 2 GiB.
+pub const QUOTA_BYTES_DEFAULT: u64 = 2 << 30;
+
+impl Config {
+    /// etcd's defaults for a member with this name and folder.
+    pub fn new(name: &str, data_dir: impl Into<PathBuf>) -> Config {
+        Config {
+            name: name.to_string(),
+            data_dir: data_dir.into(),
+            wal_dir: None,
+            initial_cluster: format!("{name}=http://localhost:2380"),
+            initial_cluster_token: "etcd-cluster".into(),
+            advertise_peer_urls: vec!["http://localhost:2380".into()],
+            advertise_client_urls: vec!["http://localhost:2379".into()],
+            tick: Duration::from_millis(100),
+            election_ticks: 10,
+            snapshot_count: 10_000,
+            snapshot_catchup_entries: 5_000,
+            wals_max: 5,
+            snaps_max: 5,
+            quota_bytes: Some(QUOTA_BYTES_DEFAULT),
+            quota_reported: QUOTA_BYTES_DEFAULT as i64,
+            backend_batch_interval: Duration::from_millis(100),
+            backend_batch_limit: 10_000,
+            request_bytes_max: 1_572_864,
+            compaction_batch_limit: 1_000,
+            compaction_sleep: Duration::from_millis(10),
+            auto_compaction: AutoCompaction::Off,
+            progress_notify_interval: Duration::from_secs(600),
+            lease_checkpoint: false,
+            lease_checkpoint_persist: false,
+            learners_max: 1,
+            backend_cache_bytes: 64 << 20,
+            seed: 0,
+        }
+    }
+
+    /// `member/snap`.
+    pub(crate) fn snap_dir(&self) -> PathBuf {
+        self.data_dir.join("member/snap")
+    }
+
+    /// The backend file.
+    pub(crate) fn db_path(&self) -> PathBuf {
+        self.snap_dir().join("db")
+    }
+
+    /// The WAL's folder.
+    pub(crate) fn wal_dir(&self) -> PathBuf {
+        self.wal_dir.clone().unwrap_or_else(|| self.data_dir.join("member/wal"))
+    }
+
+    /// What we keep beyond etcd's files.
+    pub(crate) fn side_dir(&self) -> PathBuf {
+        self.data_dir.join("member/mainstay")
+    }
+
+    /// How long a proposal or a read may take: 5 s and two election timeouts.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_secs(5) + 2 * self.election_timeout()
+    }
+
+    /// The time without a leader before a campaign.
+    pub(crate) fn election_timeout(&self) -> Duration {
+        self.tick * self.election_ticks
+    }
+}

@@ -1,0 +1,327 @@
+//! The core thread: consensus, apply, leases and watches, over batches of inputs.
+//!
+//! One turn: take every input that has arrived, handle each, run the timers that are due, then let raft say
+//! what is to be written, sent and applied, until nothing is left to do at once; then deliver all answers.
+
+mod auto_compaction;
+mod apply;
+mod calls;
+mod clock;
+mod compaction;
+mod leases;
+mod maintenance;
+mod outbox;
+mod persist;
+mod propose;
+mod publish;
+mod raft;
+mod reads;
+mod request_id;
+mod watches;
+mod waiters;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use consensus::{MemLog, RawNode};
+use proto::etcdserverpb::ResponseHeader;
+use state::State;
+use telemetry::line;
+use types::{ClusterId, MemberId, Moment, raft::HardState};
+use watch::Hub;
+
+use self::{
+    auto_compaction::AutoCompactor, clock::Timers, compaction::Compaction, leases::LeaseDriver,
+    outbox::Outbox, persist::Persist, propose::Proposals, publish::Publisher,
+    reads::Reads, request_id::RequestIds, waiters::Waiters,
+};
+use crate::{
+    api::{Caller, Error, Summary, watch::StreamId},
+    backend_thread::BackendJob,
+    config::Config,
+    inbox::Inbox,
+    input::{Input, ReplyBox},
+    log_thread::LogJob,
+    reader_thread::ReadJob,
+    worker::Worker,
+};
+
+pub(crate) use clock::Clock;
+pub(crate) use outbox::ReplyTo;
+
+/// Everything the core thread owns.
+pub(crate) struct Core {
+    config: Config,
+    member_id: MemberId,
+    cluster_id: ClusterId,
+    raft: RawNode<MemLog>,
+    /// Raft's hard state as last handed to the log thread.
+    hard_state: HardState,
+    state: State,
+    hub: Hub,
+    inbox: Arc<Inbox<Input>>,
+    log: Worker<LogJob>,
+    backend: Worker<BackendJob>,
+    reader: Worker<ReadJob>,
+    outbox: Outbox,
+    summary: Arc<Summary>,
+    clock: Clock,
+    /// The time of this turn.
+    now: Moment,
+    timers: Timers,
+    ids: RequestIds,
+    proposals: Proposals,
+    waiters: Waiters,
+    reads: Reads,
+    persist: Persist,
+    leases: LeaseDriver,
+    compaction: Compaction,
+    auto_compaction: AutoCompactor,
+    publisher: Publisher,
+    /// Where frames of watch streams go.
+    streams: HashMap<StreamId, OpenStream>,
+    /// Waits for a defragmentation.
+    defragmenting: Vec<outbox::ReplyTo>,
+    /// Why the core stops, once it does.
+    stopping: Option<Stop>,
+}
+
+/// A watch stream as the core sees it.
+struct OpenStream {
+    mailbox: ReplyBox,
+    caller: Caller,
+}
+
+/// Why the core stops.
+#[derive(Debug)]
+enum Stop {
+    /// It was asked to.
+    Asked,
+    /// It cannot go on.
+    Fault(String),
+}
+
+/// What the boot hands over to the core.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) member_id: MemberId,
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) raft: RawNode<MemLog>,
+    pub(crate) hard_state: HardState,
+    pub(crate) state: State,
+    pub(crate) committed: bolt::Snapshot,
+    pub(crate) backend_size: (u64, u64),
+    pub(crate) last_snapshot: u64,
+    pub(crate) inbox: Arc<Inbox<Input>>,
+    pub(crate) log: Worker<LogJob>,
+    pub(crate) backend: Worker<BackendJob>,
+    pub(crate) reader: Worker<ReadJob>,
+    pub(crate) summary: Arc<Summary>,
+    pub(crate) clock: Clock,
+    pub(crate) published: std::sync::mpsc::SyncSender<()>,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Core {
+        let Parts { config, member_id, cluster_id, raft, hard_state, state, inbox, log, backend, reader, .. } = parts;
+        let now = parts.clock.now();
+        let hub = Hub::new(watch::Limits::default(), state.store().revision(), state.store().compacted());
+        let mut core = Core {
+            ids: RequestIds::new(member_id.0, parts.clock.unix_ms()),
+            timers: Timers::new(now, &config),
+            persist: Persist::new(parts.committed, parts.backend_size, parts.last_snapshot, hard_state),
+            auto_compaction: AutoCompactor::new(config.auto_compaction, now),
+            publisher: Publisher::new(parts.published),
+            member_id,
+            cluster_id,
+            raft,
+            hard_state,
+            state,
+            hub,
+            inbox,
+            log,
+            backend,
+            reader,
+            outbox: Outbox::default(),
+            summary: parts.summary,
+            clock: parts.clock,
+            now,
+            proposals: Proposals::default(),
+            waiters: Waiters::default(),
+            reads: Reads::default(),
+            leases: LeaseDriver::default(),
+            compaction: Compaction::default(),
+            streams: HashMap::new(),
+            defragmenting: Vec::new(),
+            stopping: None,
+            config,
+        };
+        core.compaction.resume_if_needed(&core.state);
+        core.refresh_watch_header();
+        core
+    }
+
+    /// Runs until it is told to stop, or cannot go on; the text says why then.
+    pub(crate) fn run(mut self) -> Result<(), String> {
+        // Applies what is committed already, the membership among it.
+        self.advance();
+        if self.state.cluster().voters().map(|member| member.id).eq([self.member_id]) {
+            // Nobody else could win: there is nothing to wait for.
+            self.check_raft(|raft| raft.campaign());
+        }
+        let mut inputs = Vec::new();
+        while self.stopping.is_none() {
+            let patience = self.patience();
+            self.inbox.receive(&mut inputs, Some(patience));
+            self.now = self.clock.now();
+            for input in inputs.drain(..) {
+                self.handle(input);
+            }
+            self.run_timers();
+            self.advance();
+            self.outbox.flush();
+        }
+        self.finish()
+    }
+
+    fn handle(&mut self, input: Input) {
+        match input {
+            Input::Call { mailbox, slot, caller, request } => {
+                self.call(outbox::ReplyTo { mailbox, slot }, &caller, request);
+            }
+            Input::PortOpened(mailbox) => self.outbox.register(&mailbox),
+            Input::WatchOpened { mailbox, stream, caller } => self.watch_opened(mailbox, stream, &caller),
+            Input::Watch { stream, request } => self.watch_requested(stream, request),
+            Input::WatchTaken { stream, frames } => self.hub.sent(stream, frames),
+            Input::WatchClosed { stream } => self.watch_closed(stream),
+            Input::Log(done) => self.log_done(done),
+            Input::Backend(done) => self.backend_done(done),
+            Input::Read(done) => self.read_done(done),
+            Input::Stop => self.stopping = self.stopping.take().or(Some(Stop::Asked)),
+        }
+    }
+
+    /// Does everything that can be done now.
+    fn advance(&mut self) {
+        loop {
+            self.publish_member();
+            self.propose_gathered();
+            self.ask_read_index();
+            if self.stopping.is_some() || !self.raft.has_ready() {
+                break;
+            }
+            self.handle_ready();
+        }
+        self.serve_reads();
+        self.step_compaction();
+        self.seal_if_due();
+        self.send_watch_effects();
+        self.publish_summary();
+    }
+
+    /// How long the core may sleep when nothing arrives.
+    fn patience(&self) -> Duration {
+        let mut next = self.timers.next();
+        if let Some(at) = self.compaction.next_step() {
+            next = next.min(at);
+        }
+        if let Some(at) = self.persist.next_seal() {
+            next = next.min(at);
+        }
+        if let Some(at) = self.hub.next_tick() {
+            next = next.min(at);
+        }
+        next.since(self.clock.now())
+    }
+
+    fn run_timers(&mut self) {
+        let now = self.now;
+        for _ in 0..self.timers.ticks_due(now) {
+            self.raft.tick();
+        }
+        if self.timers.housekeeping_due(now) {
+            self.expire_waits();
+            self.drive_leases();
+            self.run_auto_compaction();
+            self.propose_cluster_version();
+            self.log.send(LogJob::SyncSide);
+        }
+        if self.timers.purge_due(now) {
+            self.purge();
+        }
+        self.hub.tick(now);
+    }
+
+    /// Runs something of raft that fails only when its store has failed.
+    fn check_raft(&mut self, run: impl FnOnce(&mut RawNode<MemLog>) -> Result<(), consensus::Error>) {
+        if let Err(error) = run(&mut self.raft) {
+            self.fault(format!("raft cannot go on: {error}"));
+        }
+    }
+
+    /// The member cannot go on. The first reason counts.
+    fn fault(&mut self, reason: String) {
+        if !matches!(self.stopping, Some(Stop::Fault(_))) {
+            line!(Error, "the member stops", "error" => reason.clone());
+            self.stopping = Some(Stop::Fault(reason));
+        }
+    }
+
+    /// A whole header for an answer given now.
+    fn header(&self) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.cluster_id.0,
+            member_id: self.member_id.0,
+            revision: self.state.store().revision(),
+            raft_term: self.state.term(),
+        }
+    }
+
+    /// Completes a header that apply left with a revision at most.
+    fn fill(&self, header: &mut Option<ResponseHeader>) {
+        let revision = header.as_ref().map_or(0, |h| h.revision);
+        let mut full = self.header();
+        if revision != 0 {
+            full.revision = revision;
+        }
+        *header = Some(full);
+    }
+
+    fn publish_summary(&self) {
+        let status = self.raft.basic_status();
+        self.summary.update(status.soft_state.leader, status.hard_state.term, status.hard_state.commit, self.state.applied());
+    }
+
+    fn is_leader(&self) -> bool {
+        self.raft.leader() == self.member_id.0
+    }
+
+    /// Answers everybody, makes everything durable and joins the threads.
+    fn finish(mut self) -> Result<(), String> {
+        for waiting in self.waiters.drain().into_iter().chain(self.reads.drain()) {
+            self.outbox.reply(waiting, Err(Error::Stopped));
+        }
+        self.outbox.flush();
+        let result = match self.stopping.take() {
+            Some(Stop::Fault(reason)) => Err(reason),
+            Some(Stop::Asked) | None => {
+                self.seal_last();
+                Ok(())
+            }
+        };
+        self.inbox.close();
+        self.outbox.close();
+        // The WAL first: the backend must never be ahead of it.
+        self.log.send(LogJob::Stop);
+        let log_ended = self.log.join();
+        self.backend.send(BackendJob::Stop);
+        let backend_ended = self.backend.join();
+        self.reader.send(ReadJob::Stop);
+        let reader_ended = self.reader.join();
+        if log_ended && backend_ended && reader_ended {
+            result
+        } else {
+            result.and(Err("a thread of the member has panicked".into()))
+        }
+    }
+}
+

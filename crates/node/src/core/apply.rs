@@ -1,0 +1,161 @@
+//! What happens around applying an entry: answers, watchers, raft, leases.
+
+use bytes::Bytes;
+use consensus::ConfChange;
+use prost::Message;
+use proto::etcdserverpb as pb;
+use state::{Applied, Effect};
+use telemetry::{line, metrics};
+use types::raft::Entry;
+
+use super::Core;
+use crate::api::{AuthReply, Error, call::Reply};
+
+impl Core {
+    /// Applies committed entries, in order.
+    pub(super) fn apply_committed(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            // After a restart raft hands out again what the file has already.
+            if entry.index <= self.state.applied() {
+                continue;
+            }
+            match self.state.apply(entry) {
+                Ok(applied) => self.applied(applied),
+                Err(error) => {
+                    self.fault(error);
+                    return;
+                }
+            }
+        }
+        self.refresh_watch_header();
+        let store = self.state.store();
+        metrics().debugging_mvcc_current_revision.set(store.revision());
+        metrics().debugging_mvcc_keys_total.set(store.key_count() as i64);
+        metrics().server_proposals_applied_total.set(self.state.applied() as i64);
+        metrics().server_proposals_committed_total.set(self.raft.basic_status().hard_state.commit as i64);
+        if self.state.leases().is_primary() {
+            self.state.leases_mut().arm(self.now);
+        }
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        let Applied { request_id, outcome, changes, effect } = applied;
+        if !changes.is_empty() {
+            self.refresh_watch_header();
+            self.notify_watchers(&changes);
+        }
+        let wait_for_compaction = self.carry_out(effect);
+        let Some(waiting) = self.waiters.take(request_id) else {
+            self.lease_entry_applied();
+            return;
+        };
+        let answer = match outcome {
+            Ok(reply) => Ok(self.reply(reply)),
+            Err(rejection) => Err(Error::Rejected(rejection)),
+        };
+        self.lease_entry_applied();
+        if wait_for_compaction {
+            self.answer_after_compaction(waiting, answer);
+        } else {
+            self.outbox.reply(waiting, answer);
+        }
+    }
+
+    /// `true` when the answer waits until compaction is done.
+    fn carry_out(&mut self, effect: Option<Effect>) -> bool {
+        match effect {
+            None => {}
+            Some(Effect::NewTerm) => self.new_term(),
+            Some(Effect::ConfChange(wire, _)) => self.tell_raft(&wire.encode_to_vec().into()),
+            Some(Effect::Compacted { physical, .. }) => {
+                self.begin_compaction();
+                return physical;
+            }
+            Some(Effect::WaitForCompaction) => return self.is_compacting(),
+            Some(Effect::ClusterVersion { version, lowered }) => {
+                line!(Info, "set cluster version", "cluster-version" => version.to_string());
+                metrics().cluster_version.with(&[&version.cluster_text()]).set(1);
+                if lowered {
+                    self.persist.force_snapshot();
+                }
+                self.migrate_storage();
+            }
+            Some(Effect::Alarms) => self.alarms_changed(),
+            // Tokens come with the Auth service; none were handed out.
+            Some(Effect::Tokens(_)) => metrics().debugging_auth_revision.set(self.state.auth().revision() as i64),
+        }
+        false
+    }
+
+    fn tell_raft(&mut self, data: &Bytes) {
+        let change = match ConfChange::decode(data) {
+            Ok(change) => change,
+            Err(error) => return self.fault(format!("a conf change that was applied is undecodable: {error}")),
+        };
+        // With node id 0 it names nobody and changes nothing.
+        if let Err(error) = self.raft.apply_conf_change(change) {
+            self.fault(format!("raft refuses a conf change that was applied: {error}"));
+        }
+        metrics().server_is_learner.set(i64::from(
+            self.state.cluster().member(self.member_id).is_some_and(|member| member.is_learner),
+        ));
+    }
+
+    /// The leader of a new term has committed its first entry.
+    fn new_term(&mut self) {
+        if self.is_leader() {
+            line!(Info, "became leader", "member" => self.member_id.to_string());
+            let extend = self.config.election_timeout();
+            self.state.leases_mut().promote(self.now, extend);
+            self.publisher.retry();
+        }
+    }
+
+    /// The client's form of an applied reply.
+    fn reply(&self, reply: state::Reply) -> Reply {
+        match reply {
+            state::Reply::Put(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::Put(reply)
+            }
+            state::Reply::DeleteRange(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::DeleteRange(reply)
+            }
+            state::Reply::Txn(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::Txn(reply)
+            }
+            state::Reply::Compaction(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::Compact(reply)
+            }
+            state::Reply::LeaseGrant(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::LeaseGrant(reply)
+            }
+            state::Reply::LeaseRevoke(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::LeaseRevoke(reply)
+            }
+            state::Reply::Alarm(mut reply) => {
+                self.fill(&mut reply.header);
+                Reply::Alarm(reply)
+            }
+            state::Reply::Auth(reply) => Reply::Auth(self.auth_reply(reply)),
+            state::Reply::Range(_)
+            | state::Reply::LeaseCheckpoint(_)
+            | state::Reply::Authenticated { .. }
+            | state::Reply::Membership
+            | state::Reply::Nothing => {
+                unreachable!("nobody waits for {reply:?}: clients cannot propose it")
+            }
+        }
+    }
+
+    /// Headers of the Auth service are complete at apply, with the term before its own entry (11.2).
+    fn auth_reply(&self, mut reply: AuthReply) -> AuthReply {
+        *reply.header_mut() = pb::ResponseHeader { ..self.header() };
+        reply
+    }
+}

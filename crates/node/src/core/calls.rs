@@ -1,0 +1,226 @@
+//! One call of a client: judged, then proposed, queued behind the read barrier, or answered at once.
+
+use proto::etcdserverpb::{self as pb, InternalRaftRequest};
+use state::{Failure, Guarded, Rejection, State, Subject, is_read_only, is_serializable};
+use types::KeyRange;
+
+use super::{Core, outbox::ReplyTo};
+use crate::api::{
+    AuthCall, Caller, Error, RangeReply,
+    call::{Reply, Request},
+};
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Rejected(rejection) => Error::Rejected(rejection),
+            Failure::Fatal(reason) => Error::Storage(reason),
+        }
+    }
+}
+
+/// Who a caller is. No tokens are handed out yet: with auth on, whoever shows one is refused, and whoever shows
+/// none is nobody.
+fn subject(state: &State, caller: &Caller) -> Result<Subject, Error> {
+    let auth = state.auth();
+    if !auth.is_enabled() {
+        return Ok(Subject::default());
+    }
+    if caller.internal {
+        return Ok(Subject { user: auth::ROOT.to_string(), revision: auth.revision() });
+    }
+    match caller.token {
+        Some(_) => Err(Error::InvalidToken),
+        None => Ok(Subject::default()),
+    }
+}
+
+/// Why a watcher is refused, as its cancel reason says it.
+pub(super) fn watch_refusal(state: &State, caller: &Caller, range: &KeyRange) -> Option<String> {
+    if !state.auth().is_enabled() {
+        return None;
+    }
+    let request = pb::RangeRequest { key: range.key.clone(), range_end: range.end.clone(), ..Default::default() };
+    let (code, text) = match subject(state, caller).and_then(|subject| judge(state, &subject, &request)) {
+        Ok(()) => return None,
+        Err(Error::InvalidToken) => ("Unauthenticated", "etcdserver: invalid auth token"),
+        Err(Error::Rejected(Rejection::Auth(auth::Rejection::UserEmpty))) => {
+            ("InvalidArgument", "etcdserver: user name is empty")
+        }
+        Err(Error::Rejected(Rejection::Auth(auth::Rejection::OldRevision))) => {
+            ("InvalidArgument", "etcdserver: revision of auth store is old")
+        }
+        Err(_) => ("PermissionDenied", "etcdserver: permission denied"),
+    };
+    Some(format!("rpc error: code = {code} desc = {text}"))
+}
+
+fn judge<T: Guarded>(state: &State, subject: &Subject, request: &T) -> Result<(), Error> {
+    match state.authorize(subject, request) {
+        Ok(_) => Ok(()),
+        Err(rejection) => Err(Rejection::Auth(rejection).into()),
+    }
+}
+
+impl Core {
+    pub(super) fn call(&mut self, reply_to: ReplyTo, caller: &Caller, request: Request) {
+        match subject(&self.state, caller) {
+            Ok(subject) => self.dispatch(reply_to, subject, request),
+            Err(error) => self.outbox.reply(reply_to, Err(error)),
+        }
+    }
+
+    fn dispatch(&mut self, reply_to: ReplyTo, subject: Subject, request: Request) {
+        macro_rules! guarded {
+            ($request:expr) => {
+                if let Err(error) = judge(&self.state, &subject, $request) {
+                    return self.outbox.reply(reply_to, Err(error));
+                }
+            };
+        }
+        match request {
+            Request::Range(range) => {
+                guarded!(&range);
+                if range.serializable {
+                    self.run_read(reply_to, Request::Range(range));
+                } else {
+                    self.read_after_barrier(reply_to, Request::Range(range));
+                }
+            }
+            Request::Txn(txn) if is_read_only(&txn) => {
+                guarded!(&txn);
+                if is_serializable(&txn) {
+                    self.run_read(reply_to, Request::Txn(txn));
+                } else {
+                    self.read_after_barrier(reply_to, Request::Txn(txn));
+                }
+            }
+            Request::Put(put) => self.propose_for(reply_to, subject, |r| r.put = Some(put)),
+            Request::DeleteRange(delete) => self.propose_for(reply_to, subject, |r| r.delete_range = Some(delete)),
+            Request::Txn(txn) => self.propose_for(reply_to, subject, |r| r.txn = Some(txn)),
+            Request::Compact(compaction) => {
+                guarded!(&compaction);
+                self.propose_for(reply_to, subject, |r| r.compaction = Some(compaction));
+            }
+            Request::LeaseGrant(mut grant) => {
+                guarded!(&grant);
+                if grant.id == 0 {
+                    grant.id = self.leases.new_id(&mut self.ids);
+                }
+                self.propose_for(reply_to, subject, |r| r.lease_grant = Some(grant));
+            }
+            Request::LeaseRevoke(revoke) => {
+                guarded!(&revoke);
+                self.propose_for(reply_to, subject, |r| r.lease_revoke = Some(revoke));
+            }
+            Request::LeaseKeepAlive(renew) => {
+                guarded!(&renew);
+                self.renew_lease(reply_to, renew);
+            }
+            Request::LeaseTimeToLive(query) => {
+                guarded!(&query);
+                let answer = self.lease_time_to_live(&query);
+                self.outbox.reply(reply_to, answer);
+            }
+            Request::LeaseLeases(query) => {
+                guarded!(&query);
+                let reply = self.lease_leases();
+                self.outbox.reply(reply_to, Ok(reply));
+            }
+            Request::MemberList(list) => {
+                guarded!(&list);
+                if list.linearizable {
+                    self.read_after_barrier(reply_to, Request::MemberList(list));
+                } else {
+                    self.run_read(reply_to, Request::MemberList(list));
+                }
+            }
+            Request::Alarm(alarm) => {
+                guarded!(&alarm);
+                self.propose_for(reply_to, subject, |r| r.alarm = Some(alarm));
+            }
+            Request::Status(status) => {
+                guarded!(&status);
+                let reply = self.status();
+                self.outbox.reply(reply_to, Ok(reply));
+            }
+            Request::Defragment(defragment) => {
+                guarded!(&defragment);
+                self.defragment(reply_to);
+            }
+            Request::Hash(hash) => {
+                guarded!(&hash);
+                self.hash(reply_to);
+            }
+            Request::HashKv(hash) => {
+                guarded!(&hash);
+                self.hash_kv(reply_to, hash.revision);
+            }
+            Request::Snapshot(snapshot) => {
+                guarded!(&snapshot);
+                self.snapshot(reply_to);
+            }
+            Request::MoveLeader(transfer) => {
+                guarded!(&transfer);
+                let answer = self.move_leader(&transfer);
+                self.outbox.reply(reply_to, answer);
+            }
+            Request::Downgrade(downgrade) => {
+                guarded!(&downgrade);
+                self.read_after_barrier(reply_to, Request::Downgrade(downgrade));
+            }
+            Request::Auth(call) => self.propose_for(reply_to, subject, |r| put_auth_call(r, call)),
+        }
+    }
+
+    fn propose_for(&mut self, reply_to: ReplyTo, subject: Subject, fill: impl FnOnce(&mut InternalRaftRequest)) {
+        let mut request = InternalRaftRequest::default();
+        fill(&mut request);
+        self.propose(reply_to, request, subject);
+    }
+
+    /// Runs a read on the state as it is.
+    pub(super) fn run_read(&mut self, reply_to: ReplyTo, request: Request) {
+        let answer = match request {
+            Request::Range(range) => self.range(&range),
+            Request::Txn(txn) => self.state.read_only_txn(&txn).map_err(Error::from).map(|mut reply| {
+                self.fill(&mut reply.header);
+                Reply::Txn(reply)
+            }),
+            Request::MemberList(_) => Ok(self.member_list()),
+            Request::Downgrade(downgrade) => self.downgrade(&downgrade),
+            other => unreachable!("{other:?} is not queued behind the read barrier"),
+        };
+        if let Err(Error::Storage(reason)) = &answer {
+            telemetry::line!(Error, "a read failed", "error" => reason.clone());
+        }
+        self.outbox.reply(reply_to, answer);
+    }
+
+    fn range(&self, request: &pb::RangeRequest) -> Result<Reply, Error> {
+        let answer = self.state.range(request)?;
+        let header = pb::ResponseHeader { revision: answer.revision, ..self.header() };
+        Ok(Reply::Range(RangeReply::new(header, answer.rows, answer.more, answer.count)))
+    }
+}
+
+fn put_auth_call(request: &mut InternalRaftRequest, call: AuthCall) {
+    match call {
+        AuthCall::Enable(call) => request.auth_enable = Some(call),
+        AuthCall::Disable(call) => request.auth_disable = Some(call),
+        AuthCall::Status(call) => request.auth_status = Some(call),
+        AuthCall::UserAdd(call) => request.auth_user_add = Some(call),
+        AuthCall::UserGet(call) => request.auth_user_get = Some(call),
+        AuthCall::UserList(call) => request.auth_user_list = Some(call),
+        AuthCall::UserDelete(call) => request.auth_user_delete = Some(call),
+        AuthCall::UserChangePassword(call) => request.auth_user_change_password = Some(call),
+        AuthCall::UserGrantRole(call) => request.auth_user_grant_role = Some(call),
+        AuthCall::UserRevokeRole(call) => request.auth_user_revoke_role = Some(call),
+        AuthCall::RoleAdd(call) => request.auth_role_add = Some(call),
+        AuthCall::RoleGet(call) => request.auth_role_get = Some(call),
+        AuthCall::RoleList(call) => request.auth_role_list = Some(call),
+        AuthCall::RoleDelete(call) => request.auth_role_delete = Some(call),
+        AuthCall::RoleGrantPermission(call) => request.auth_role_grant_permission = Some(call),
+        AuthCall::RoleRevokePermission(call) => request.auth_role_revoke_permission = Some(call),
+    }
+}

@@ -1,0 +1,141 @@
+//! Carrying out compactions in steps, and the answers that wait for them.
+
+use mvcc::CompactStep;
+use state::State;
+use telemetry::metrics;
+use types::Moment;
+
+use super::{Core, outbox::ReplyTo};
+use crate::{
+    api::{Error, call::Reply},
+    reader_thread::ReadJob,
+};
+
+/// The running compaction, from the core's side.
+#[derive(Debug, Default)]
+pub(crate) struct Compaction {
+    /// When the next step is due; `None` when there is nothing to do, or it waits for something else.
+    next: Option<Moment>,
+    /// Answers to `physical` requests: due when compaction to that revision is finished and committed.
+    waiting: Vec<Waiting>,
+    /// Begun at.
+    since: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    reply_to: ReplyTo,
+    answer: Result<Reply, Error>,
+    /// Compaction must have finished up to here.
+    revision: i64,
+    /// Then the batch after this one must be durable; 0 until it has finished.
+    batch: u64,
+}
+
+impl Compaction {
+    /// Takes up what a restart interrupted.
+    pub(crate) fn resume_if_needed(&mut self, state: &State) {
+        if state.store().compaction_finished() < state.store().compacted() {
+            self.next = Some(Moment(0));
+        }
+    }
+
+    /// When [`Core::step_compaction`] should be called next.
+    pub(crate) fn next_step(&self) -> Option<Moment> {
+        self.next
+    }
+}
+
+impl Core {
+    /// There is something to compact.
+    pub(super) fn begin_compaction(&mut self) {
+        self.compaction.next.get_or_insert(self.now);
+        self.compaction.since.get_or_insert(self.now);
+        let store = self.state.store();
+        self.hub.compacted(store.compacted());
+        metrics().debugging_mvcc_compact_revision.set(store.compacted());
+    }
+
+    /// Answers once everything that is compacted now is gone from the disk.
+    pub(super) fn answer_after_compaction(&mut self, reply_to: ReplyTo, answer: Result<Reply, Error>) {
+        let revision = self.state.store().compacted();
+        self.compaction.waiting.push(Waiting { reply_to, answer, revision, batch: 0 });
+        self.compaction.next.get_or_insert(self.now);
+    }
+
+    /// Whether a compaction is not finished yet.
+    pub(super) fn is_compacting(&self) -> bool {
+        self.state.store().compaction_finished() < self.state.store().compacted()
+    }
+
+    /// Does one step if one is due, then pauses, so that compaction never takes the core for long.
+    pub(super) fn step_compaction(&mut self) {
+        if self.compaction.next.is_none_or(|at| at > self.now) {
+            return;
+        }
+        let begun = self.clock.now();
+        let step = self.state.store_mut().compact_step(self.config.compaction_batch_limit);
+        let pause = Some(self.clock.now() + self.config.compaction_sleep);
+        let millis = self.clock.now().since(begun).as_secs_f64() * 1e3;
+        metrics().debugging_mvcc_db_compaction_pause_duration_milliseconds.observe(millis);
+        self.compaction.next = match step {
+            Ok(CompactStep::Working | CompactStep::Pinned { .. }) => pause,
+            Ok(CompactStep::Hash(job)) => {
+                self.reader.send(ReadJob::CompactionHash(job));
+                pause
+            }
+            Ok(CompactStep::AwaitingCommit { .. }) => {
+                self.persist.want_commit();
+                pause
+            }
+            Ok(CompactStep::AwaitingHash) => None,
+            Ok(CompactStep::Idle) => {
+                self.compaction_idle();
+                None
+            }
+            Err(error) => {
+                self.fault(format!("compaction failed: {error}"));
+                None
+            }
+        };
+    }
+
+    pub(super) fn compaction_hashed(&mut self, result: Result<mvcc::KvHash, String>) {
+        if let Err(error) = &result {
+            telemetry::line!(Warn, "the hash of a compaction could not be computed", "error" => error.clone());
+        }
+        self.state.store_mut().compaction_hashed(result.ok());
+        self.compaction.next = Some(self.now);
+    }
+
+    fn compaction_idle(&mut self) {
+        if let Some(since) = self.compaction.since.take() {
+            let millis = self.now.since(since).as_secs_f64() * 1e3;
+            metrics().debugging_mvcc_db_compaction_total_duration_milliseconds.observe(millis);
+            metrics().debugging_mvcc_db_compaction_last.set((self.clock.unix_ms() / 1000) as i64);
+        }
+        if self.compaction.waiting.is_empty() {
+            return;
+        }
+        let finished = self.state.store().compaction_finished();
+        // What has been emitted so far is in the next batch at the latest.
+        let batch = self.persist.next_batch();
+        for waiting in &mut self.compaction.waiting {
+            if waiting.batch == 0 && waiting.revision <= finished {
+                waiting.batch = batch;
+            }
+        }
+        self.persist.want_commit();
+    }
+
+    /// A batch is durable: answers that waited for it.
+    pub(super) fn answer_compacted(&mut self, batch: u64) {
+        let (ready, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.compaction.waiting)
+            .into_iter()
+            .partition(|waiting| waiting.batch != 0 && waiting.batch <= batch);
+        self.compaction.waiting = still;
+        for waiting in ready {
+            self.outbox.reply(waiting.reply_to, waiting.answer);
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What operators ask of a member: status, hashes, snapshots, defragmentation, leadership, downgrade.
+
+use mvcc::{HashKv, HashStep, KvHash};
+use proto::etcdserverpb::{
+    AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse,
+    HashKvResponse, HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest,
+    MoveLeaderResponse, ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
+};
+use telemetry::{line, metrics};
+
+use super::{Core, outbox::ReplyTo};
+use crate::{
+    SERVER_VERSION,
+    api::{Error, SnapshotImage, call::Reply},
+    backend_thread::BackendJob,
+    reader_thread::ReadJob,
+};
+
+/// Keys that one step of planning a hash looks at.
+const HASH_KEYS_PER_STEP: usize = 4096;
+
+/// What waits until the file holds everything that was applied when it was asked for.
+#[derive(Debug)]
+pub(crate) enum AfterFlush {
+    /// A client's snapshot.
+    Snapshot(ReplyTo),
+    /// A hash over everything.
+    Hash(ReplyTo),
+    /// A hash over keys that has to be computed.
+    HashKv(ReplyTo, Box<mvcc::HashPlan>),
+}
+
+impl Core {
+    pub(super) fn status(&self) -> Reply {
+        let raft = self.raft.basic_status();
+        let mut errors = Vec::new();
+        if raft.soft_state.leader == 0 {
+            errors.push("etcdserver: no leader".to_string());
+        }
+        for alarm in self.state.alarms(AlarmType::None) {
+            let mut text = String::new();
+            if alarm.member_id != 0 {
+                text.push_str(&format!("memberID:{} ", alarm.member_id));
+            }
+            text.push_str(&format!("alarm:{}", alarm.alarm().as_str_name()));
+            errors.push(text);
+        }
+        let cluster = self.state.cluster();
+        let downgrade = cluster.downgrade();
+        Reply::Status(StatusResponse {
+            header: Some(self.header()),
+            version: SERVER_VERSION.to_string(),
+            db_size: self.persist.backend_size() as i64,
+            leader: raft.soft_state.leader,
+            raft_index: raft.hard_state.commit,
+            raft_term: raft.hard_state.term,
+            raft_applied_index: self.state.applied(),
+            errors,
+            db_size_in_use: self.persist.backend_in_use() as i64,
+            is_learner: cluster.member(self.member_id).is_some_and(|member| member.is_learner),
+            storage_version: self.state.storage_version().map(|v| v.to_string()).unwrap_or_default(),
+            db_size_quota: self.config.quota_reported,
+            downgrade_info: Some(DowngradeInfo {
+                enabled: downgrade.enabled,
+                target_version: downgrade.target.clone(),
+            }),
+        })
+    }
+
+    pub(super) fn member_list(&self) -> Reply {
+        let members = self.state.cluster().members().map(|member| Member {
+            id: member.id.0,
+            name: member.name.clone(),
+            peer_ur_ls: member.peer_urls.clone(),
+            client_ur_ls: member.client_urls.clone(),
+            is_learner: member.is_learner,
+        });
+        // Membership has no revision (contract/semantics.md 8.8).
+        let header = Some(ResponseHeader { revision: 0, ..self.header() });
+        Reply::MemberList(MemberListResponse { header, members: members.collect() })
+    }
+
+    pub(super) fn snapshot(&mut self, reply_to: ReplyTo) {
+        self.after_flush(AfterFlush::Snapshot(reply_to));
+    }
+
+    pub(super) fn hash(&mut self, reply_to: ReplyTo) {
+        self.after_flush(AfterFlush::Hash(reply_to));
+    }
+
+    pub(super) fn hash_kv(&mut self, reply_to: ReplyTo, revision: i64) {
+        match self.state.store_mut().hash_kv(revision) {
+            Ok(HashKv::Stored(hash)) => self.hash_kv_done(reply_to, Ok(hash)),
+            Ok(HashKv::Plan(plan)) => self.after_flush(AfterFlush::HashKv(reply_to, plan)),
+            Err(error) => {
+                let failure = state::Failure::from(error);
+                self.outbox.reply(reply_to, Err(failure.into()));
+            }
+        }
+    }
+
+    /// Goes on with what has waited for the file.
+    pub(super) fn run_after_flush(&mut self, after: AfterFlush) {
+        match after {
+            AfterFlush::Snapshot(reply_to) => {
+                let version = self.state.storage_version().map(|v| v.to_string()).unwrap_or_default();
+                let answer = self.persist.committed.image().map_err(|e| Error::Storage(e.to_string())).map(|image| {
+                    let image = SnapshotImage::new(image, version);
+                    line!(Info, "sending database snapshot to client", "total-bytes" => image.len());
+                    Reply::Snapshot(image)
+                });
+                self.outbox.reply(reply_to, answer);
+            }
+            AfterFlush::Hash(reply_to) => match mvcc::hash_all(&self.persist.committed) {
+                Ok(hash) => self.reader.send(ReadJob::Hash { reply_to, hash: Box::new(hash) }),
+                Err(error) => self.outbox.reply(reply_to, Err(Error::Storage(error.to_string()))),
+            },
+            AfterFlush::HashKv(reply_to, plan) => self.plan_hash(reply_to, plan),
+        }
+    }
+
+    /// Plans a hash. Its steps look at keys that were superseded since the last compaction, which are few; the
+    /// rows themselves are read elsewhere.
+    fn plan_hash(&mut self, reply_to: ReplyTo, mut plan: Box<mvcc::HashPlan>) {
+        loop {
+            match self.state.store().hash_step(&mut plan, HASH_KEYS_PER_STEP) {
+                HashStep::Working => {}
+                HashStep::Waiting { .. } => {
+                    self.begin_compaction();
+                    self.persist.want_commit();
+                    self.persist.push_after_next(AfterFlush::HashKv(reply_to, plan));
+                    return;
+                }
+                HashStep::Ready(job) => {
+                    self.reader.send(ReadJob::HashKv { reply_to, job });
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn hash_kv_done(&mut self, reply_to: ReplyTo, result: Result<KvHash, String>) {
+        let answer = result.map_err(Error::Storage).map(|hash| {
+            Reply::HashKv(HashKvResponse {
+                header: Some(self.header()),
+                hash: hash.hash,
+                compact_revision: hash.compacted,
+                hash_revision: hash.revision,
+            })
+        });
+        self.outbox.reply(reply_to, answer);
+    }
+
+    pub(super) fn hash_done(&mut self, reply_to: ReplyTo, result: Result<u32, String>) {
+        let header = Some(self.header());
+        let answer = result.map_err(Error::Storage).map(|hash| Reply::Hash(HashResponse { header, hash }));
+        self.outbox.reply(reply_to, answer);
+    }
+
+    pub(super) fn defragment(&mut self, reply_to: ReplyTo) {
+        if self.defragmenting.is_empty() {
+            line!(Info, "starting defragment");
+            metrics().disk_defrag_inflight.set(1);
+            self.backend.send(BackendJob::Defragment);
+        }
+        self.defragmenting.push(reply_to);
+    }
+
+    pub(super) fn defragment_step_done(&mut self, done: bool, secs: f64) {
+        metrics().disk_backend_defrag_duration_seconds.observe(secs);
+        if !done {
+            self.backend.send(BackendJob::Defragment);
+            return;
+        }
+        metrics().disk_defrag_inflight.set(0);
+        line!(Info, "finished defragment", "size" => self.persist.backend_size());
+        for reply_to in std::mem::take(&mut self.defragmenting) {
+            self.outbox.reply(reply_to, Ok(Reply::Defragment(DefragmentResponse { header: None })));
+        }
+    }
+
+    pub(super) fn move_leader(&mut self, request: &MoveLeaderRequest) -> Result<Reply, Error> {
+        if !self.is_leader() {
+            return Err(Error::NotLeader);
+        }
+        let target = types::MemberId(request.target_id);
+        let voter = self.state.cluster().member(target).is_some_and(|member| !member.is_learner);
+        if !voter {
+            return Err(Error::BadLeaderTransferee);
+        }
+        // In a cluster of one the only voter leads already.
+        if target != self.member_id {
+            self.raft.transfer_leader(target.0);
+        }
+        Ok(Reply::MoveLeader(MoveLeaderResponse { header: None }))
+    }
+
+    /// Answers a downgrade request, after the read barrier; enabling and cancelling are proposed too.
+    pub(super) fn downgrade(&mut self, request: &DowngradeRequest) -> Result<Reply, Error> {
+        let action = DowngradeAction::try_from(request.action).map_err(|_| Error::UnknownMethod)?;
+        let cluster = self.state.cluster();
+        if action != DowngradeAction::Cancel {
+            let target = cluster.validate_downgrade(&request.version).map_err(Error::Downgrade)?;
+            if action == DowngradeAction::Enable {
+                self.propose_downgrade(true, target.to_string());
+            }
+        } else if cluster.downgrade().enabled {
+            self.propose_downgrade(false, String::new());
+        }
+        let version = self.state.cluster().version().map(|v| v.cluster_text()).unwrap_or_default();
+        Ok(Reply::Downgrade(DowngradeResponse { header: Some(self.header()), version }))
+    }
+
+    fn propose_downgrade(&mut self, enabled: bool, ver: String) {
+        let downgrade_info_set = Some(proto::membershippb::DowngradeInfoSetRequest { enabled, ver });
+        self.propose_own(InternalRaftRequest { downgrade_info_set, ..InternalRaftRequest::default() });
+    }
+}

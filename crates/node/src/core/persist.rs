@@ -1,0 +1,291 @@
+//! When applied state goes to the backend file, and raft snapshots to the log's.
+//!
+//! The order that makes every crash bootable (docs/format and the format tests): a hard state with the commit
+//! index is durable in the WAL before the backend commits a batch up to it; a `.snap` file and the WAL's
+//! snapshot record are written only after the backend holds at least their index.
+
+use std::collections::VecDeque;
+
+use bolt::Snapshot;
+use state::Sealed;
+use telemetry::{line, metrics};
+use types::{
+    Moment,
+    raft::{ConfState, HardState, SnapshotMeta},
+};
+
+use super::{Core, maintenance::AfterFlush};
+use crate::{
+    backend_thread::{BackendDone, BackendJob},
+    log_thread::LogJob,
+};
+
+/// State of the way to the disk.
+#[derive(Debug)]
+pub(crate) struct Persist {
+    /// Shows the last batch that is durable.
+    pub(crate) committed: Snapshot,
+    /// File size, and bytes of it in use.
+    size: (u64, u64),
+    /// Commit index of the last hard state that is durable in the WAL.
+    durable_commit: u64,
+    /// Appends at the log thread.
+    log_jobs: usize,
+    /// A sealed batch that waits for its commit index to be durable in the WAL.
+    waiting: Option<Sealed>,
+    /// The batch at the backend thread.
+    running: Option<Running>,
+    /// When the next batch is sealed at the latest; `None` while nothing has changed.
+    due: Option<Moment>,
+    /// Somebody waits for a commit.
+    wanted: bool,
+    /// Number of the last batch sealed.
+    last_batch: u64,
+    /// What waits for batches, in order of their numbers.
+    after: VecDeque<(u64, AfterFlush)>,
+    /// Index of the last raft snapshot, asked for or done.
+    last_snapshot: u64,
+    /// Index of the last raft snapshot that is durable.
+    saved_snapshot: u64,
+    /// Consistent indexes of the last two batches that are durable: what the two meta pages stand for. Zero until
+    /// this process has written both.
+    meta_indexes: (u64, u64),
+    /// A raft snapshot must be made with the next batch whatever its index.
+    force_snapshot: bool,
+}
+
+/// A batch at the backend thread, and what a raft snapshot of it needs.
+#[derive(Debug)]
+struct Running {
+    index: u64,
+    term: u64,
+    conf_state: ConfState,
+    membership: String,
+}
+
+impl Persist {
+    pub(crate) fn new(committed: Snapshot, size: (u64, u64), last_snapshot: u64, hard_state: HardState) -> Persist {
+        Persist {
+            committed,
+            size,
+            durable_commit: hard_state.commit,
+            log_jobs: 0,
+            waiting: None,
+            running: None,
+            due: None,
+            wanted: false,
+            last_batch: 0,
+            after: VecDeque::new(),
+            last_snapshot,
+            saved_snapshot: last_snapshot,
+            meta_indexes: (0, 0),
+            force_snapshot: false,
+        }
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn backend_size(&self) -> u64 {
+        self.size.0
+    }
+
+    /// Bytes of the file without free pages.
+    pub(crate) fn backend_in_use(&self) -> u64 {
+        self.size.1
+    }
+
+    pub(crate) fn log_job_sent(&mut self) {
+        self.log_jobs += 1;
+    }
+
+    pub(crate) fn log_jobs_done(&mut self, count: usize, hard_state: HardState, synced: bool) {
+        self.log_jobs -= count;
+        if synced {
+            self.durable_commit = hard_state.commit;
+        }
+    }
+
+    /// When [`Core::seal_if_due`] has something to do next.
+    pub(crate) fn next_seal(&self) -> Option<Moment> {
+        if self.waiting.is_some() || self.running.is_some() { None } else { self.due }
+    }
+
+    /// Somebody waits for a commit: do not wait for the interval.
+    pub(crate) fn want_commit(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Number of the batch that will hold what is applied now.
+    pub(crate) fn next_batch(&self) -> u64 {
+        self.last_batch + 1
+    }
+
+    /// Runs `after` once the next batch is in the file.
+    pub(crate) fn push_after_next(&mut self, after: AfterFlush) {
+        self.after.push_back((self.last_batch + 1, after));
+    }
+
+    /// The next batch is followed by a raft snapshot.
+    pub(crate) fn force_snapshot(&mut self) {
+        self.force_snapshot = true;
+        self.wanted = true;
+    }
+}
+
+impl Core {
+    /// Runs `after` once everything applied so far is in the file.
+    pub(super) fn after_flush(&mut self, after: AfterFlush) {
+        if self.state.is_dirty() {
+            self.persist.want_commit();
+            self.persist.after.push_back((self.persist.next_batch(), after));
+        } else if self.persist.waiting.is_some() || self.persist.running.is_some() {
+            self.persist.after.push_back((self.persist.last_batch, after));
+        } else {
+            self.run_after_flush(after);
+        }
+    }
+
+    /// Seals a batch when it is time and the one before is done; sends it on when the WAL allows it.
+    pub(super) fn seal_if_due(&mut self) {
+        self.send_sealed();
+        if self.persist.waiting.is_some() || self.persist.running.is_some() {
+            return;
+        }
+        if !self.state.is_dirty() {
+            self.persist.due = None;
+            self.persist.wanted &= self.persist.force_snapshot;
+            if !self.persist.wanted {
+                return;
+            }
+        }
+        let due = *self.persist.due.get_or_insert(self.now + self.config.backend_batch_interval);
+        let full = self.state.dirty_writes() >= self.config.backend_batch_limit;
+        if due <= self.now || full || self.persist.wanted {
+            self.seal();
+            self.send_sealed();
+        }
+    }
+
+    fn seal(&mut self) {
+        self.persist.due = None;
+        self.persist.wanted = false;
+        let sealed = self.state.seal();
+        self.persist.last_batch = sealed.batch;
+        self.persist.waiting = Some(sealed);
+        if self.persist.durable_commit < self.state.applied() && self.persist.log_jobs == 0 {
+            self.sync_hard_state();
+        }
+    }
+
+    /// Hands the sealed batch to the backend, once its index is covered by a durable hard state.
+    fn send_sealed(&mut self) {
+        let durable = self.persist.durable_commit;
+        let Some(sealed) = self.persist.waiting.take_if(|sealed| sealed.index <= durable) else {
+            if self.persist.waiting.is_some() && self.persist.log_jobs == 0 {
+                self.sync_hard_state();
+            }
+            return;
+        };
+        let Sealed { writes, batch, index, term, conf_state, membership } = sealed;
+        self.persist.running = Some(Running { index, term, conf_state, membership });
+        self.backend.send(BackendJob::Commit { ops: writes, batch });
+    }
+
+    pub(super) fn backend_done(&mut self, done: BackendDone) {
+        match done {
+            BackendDone::Committed { batch, snapshot, size, size_in_use, secs } => {
+                metrics().disk_backend_commit_duration_seconds.observe(secs);
+                self.took_snapshot(snapshot.clone(), size, size_in_use);
+                self.state.committed(batch, snapshot);
+                let running = self.persist.running.take().expect("one batch at a time");
+                self.persist.meta_indexes = (self.persist.meta_indexes.1, running.index);
+                self.snapshot_if_due(running);
+                while self.persist.after.front().is_some_and(|(wanted, _)| *wanted <= batch) {
+                    let (_, after) = self.persist.after.pop_front().expect("looked at");
+                    self.run_after_flush(after);
+                }
+                self.answer_compacted(batch);
+            }
+            BackendDone::Defragmented { done, snapshot, size, size_in_use, secs } => {
+                self.took_snapshot(snapshot.clone(), size, size_in_use);
+                self.state.refreshed(snapshot);
+                self.defragment_step_done(done, secs);
+            }
+            BackendDone::Failed(error) => self.fault(format!("the backend failed: {error}")),
+        }
+    }
+
+    fn took_snapshot(&mut self, snapshot: Snapshot, size: u64, size_in_use: u64) {
+        self.persist.committed = snapshot;
+        self.persist.size = (size, size_in_use);
+        metrics().mvcc_db_total_size_in_bytes.set(size as i64);
+        metrics().mvcc_db_total_size_in_use_in_bytes.set(size_in_use as i64);
+    }
+
+    /// Makes a raft snapshot at the index that the backend now holds, when enough was applied since the last.
+    fn snapshot_if_due(&mut self, running: Running) {
+        let Running { index, term, conf_state, membership } = running;
+        let applied_since = index.saturating_sub(self.persist.last_snapshot);
+        let forced = std::mem::take(&mut self.persist.force_snapshot) && applied_since > 0;
+        if applied_since <= self.config.snapshot_count && !forced {
+            return;
+        }
+        line!(Info, "triggering snapshot", "local-member-applied-index" => index);
+        self.persist.last_snapshot = index;
+        let data = bytes::Bytes::from(membership);
+        let meta = SnapshotMeta { index, term, conf_state: conf_state.clone() };
+        self.log.send(LogJob::Snapshot(Box::new(types::raft::Snapshot { meta, data: data.clone() })));
+        // Raft gives the same to a follower that needs it.
+        if let Err(error) = self.raft.store_mut().create_snapshot(index, Some(conf_state), data) {
+            self.fault(format!("raft's log does not take a snapshot at {index}: {error}"));
+        }
+    }
+
+    /// The snapshot record is durable: entries far behind it are needed by nobody.
+    pub(super) fn snapshot_saved(&mut self, index: u64) {
+        line!(Info, "saved snapshot to disk", "snapshot-index" => index);
+        self.persist.saved_snapshot = index;
+        let keep = self.config.snapshot_catchup_entries;
+        if index > keep {
+            // Refused when that was forgotten before: then there is nothing to do.
+            let _ = self.raft.store_mut().compact(index - keep);
+        }
+    }
+
+    pub(super) fn purge(&mut self) {
+        self.log.send(LogJob::Purge {
+            keep_segments: self.config.wals_max,
+            keep_snaps: self.config.snaps_max,
+            // A db that loses its newer meta page must still find every entry after the older one.
+            below: self.persist.saved_snapshot.min(self.persist.meta_indexes.0),
+        });
+    }
+
+    /// The last batch before the member stops: waits until everything applied is in the file.
+    pub(super) fn seal_last(&mut self) {
+        let mut inputs = Vec::new();
+        loop {
+            if self.persist.running.is_none() && self.persist.waiting.is_none() {
+                if !self.state.is_dirty() {
+                    return;
+                }
+                self.seal();
+            }
+            self.send_sealed();
+            self.inbox.receive(&mut inputs, Some(SEAL_POLL));
+            for input in inputs.drain(..) {
+                match input {
+                    crate::input::Input::Log(done) => self.log_done(done),
+                    crate::input::Input::Backend(done) => self.backend_done(done),
+                    _ => {}
+                }
+            }
+            if let Some(super::Stop::Fault(reason)) = &self.stopping {
+                line!(Error, "the last backend commit failed", "error" => reason.clone());
+                return;
+            }
+        }
+    }
+}
+
+/// How long one wait for the log or backend thread lasts before the loop looks again.
+const SEAL_POLL: std::time::Duration = std::time::Duration::from_millis(100);

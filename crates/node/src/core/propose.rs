@@ -1,0 +1,164 @@
+//! From a request to a proposal: limits, id, encoding.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use proto::etcdserverpb::{
+    AlarmRequest, AlarmType, InternalRaftRequest, RequestHeader, TxnRequest, alarm_request::AlarmAction,
+    request_op::Request as Op,
+};
+use state::{Rejection, Subject};
+use telemetry::line;
+
+use super::{Core, outbox::ReplyTo};
+use crate::api::Error;
+
+/// Committed entries that may wait to be applied before proposals are refused (contract/semantics.md 9.12).
+const APPLY_LAG_MAX: u64 = 5000;
+/// What a pair costs besides its bytes, and what a lease costs, in the eyes of the quota (9.1).
+const PAIR_COST: usize = 256;
+const LEASE_COST: usize = 64;
+
+/// Proposals of this turn; raft gets them in one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Proposals {
+    gathered: Vec<(Bytes, u64)>,
+    /// A NOSPACE alarm of this member was proposed, and is not known to be raised yet.
+    alarm_under_way: bool,
+}
+
+impl Core {
+    /// Proposes a client's request; the answer comes when it is applied.
+    pub(super) fn propose(&mut self, reply_to: ReplyTo, mut request: InternalRaftRequest, subject: Subject) {
+        if let Err(error) = self.check_quota(&request) {
+            self.outbox.reply(reply_to, Err(error));
+            return;
+        }
+        let (id, data) = self.encode(&mut request, subject);
+        if data.len() > self.config.request_bytes_max {
+            self.outbox.reply(reply_to, Err(Error::RequestTooLarge));
+            return;
+        }
+        let status = self.raft.basic_status();
+        if status.hard_state.commit > self.state.applied() + APPLY_LAG_MAX {
+            self.outbox.reply(reply_to, Err(Error::TooManyRequests));
+            return;
+        }
+        let patience: Duration = self.config.request_timeout();
+        self.waiters.insert(id, reply_to, self.now, patience);
+        self.proposals.gathered.push((data, id));
+    }
+
+    /// Proposes something of the member's own; nobody waits for it.
+    pub(super) fn propose_own(&mut self, mut request: InternalRaftRequest) {
+        let auth = self.state.auth();
+        let root = if auth.is_enabled() {
+            Subject { user: auth::ROOT.to_string(), revision: auth.revision() }
+        } else {
+            Subject::default()
+        };
+        let (id, data) = self.encode(&mut request, root);
+        self.proposals.gathered.push((data, id));
+    }
+
+    fn encode(&mut self, request: &mut InternalRaftRequest, subject: Subject) -> (u64, Bytes) {
+        let id = self.ids.next();
+        request.header = Some(RequestHeader { id, username: subject.user, auth_revision: subject.revision });
+        // The one copy of the client's bytes: from here on everybody shares this buffer.
+        let mut data = BytesMut::with_capacity(request.encoded_len());
+        request.encode(&mut data).expect("BytesMut grows as needed");
+        (id, data.freeze())
+    }
+
+    /// Hands this turn's proposals to raft.
+    pub(super) fn propose_gathered(&mut self) {
+        if self.proposals.gathered.is_empty() {
+            return;
+        }
+        let gathered = std::mem::take(&mut self.proposals.gathered);
+        telemetry::metrics().server_proposals_pending.set(self.waiters.len() as i64);
+        let ids: Vec<u64> = gathered.iter().map(|(_, id)| *id).collect();
+        match self.raft.propose_batch(gathered.into_iter().map(|(data, _)| data)) {
+            Ok(()) => {}
+            Err(consensus::Error::ProposalDropped) => {
+                let error = if self.raft.leader() == 0 { Error::NoLeader } else { Error::ProposalDropped };
+                for id in ids {
+                    if let Some(waiting) = self.waiters.take(id) {
+                        telemetry::metrics().server_proposals_failed_total.inc();
+                        self.outbox.reply(waiting, Err(error.clone()));
+                    }
+                }
+            }
+            Err(error) => self.fault(format!("raft cannot take a proposal: {error}")),
+        }
+    }
+
+    /// Refuses what the quota does not allow, and raises the alarm then.
+    fn check_quota(&mut self, request: &InternalRaftRequest) -> Result<(), Error> {
+        let Some(quota) = self.config.quota_bytes else { return Ok(()) };
+        let cost = cost(request);
+        if cost == 0 || self.persist.backend_size() + (cost as u64) < quota {
+            return Ok(());
+        }
+        self.raise_no_space();
+        Err(Rejection::NoSpace.into())
+    }
+
+    /// Raises the NOSPACE alarm of this member, once.
+    pub(super) fn raise_no_space(&mut self) {
+        let member_id = self.member_id.0;
+        let raised = self.state.alarms(AlarmType::Nospace).any(|alarm| alarm.member_id == member_id);
+        if raised || std::mem::replace(&mut self.proposals.alarm_under_way, true) {
+            return;
+        }
+        line!(Warn, "database space exceeded; raising alarm", "size" => self.persist.backend_size());
+        let alarm = AlarmRequest {
+            action: AlarmAction::Activate as i32,
+            member_id,
+            alarm: AlarmType::Nospace as i32,
+        };
+        self.propose_own(InternalRaftRequest { alarm: Some(alarm), ..InternalRaftRequest::default() });
+    }
+
+    /// Alarms have changed: the next shortage may raise one again.
+    pub(super) fn alarms_changed(&mut self) {
+        self.proposals.alarm_under_way = false;
+    }
+
+    /// Tells those whose proposal or read takes too long.
+    pub(super) fn expire_waits(&mut self) {
+        while let Some(waiting) = self.waiters.pop_late(self.now) {
+            telemetry::metrics().server_proposals_failed_total.inc();
+            self.outbox.reply(waiting, Err(Error::Timeout));
+        }
+        self.expire_reads();
+    }
+}
+
+/// What a request may add to the file, about; 0 for those that pass a full one.
+fn cost(request: &InternalRaftRequest) -> usize {
+    if let Some(put) = &request.put {
+        PAIR_COST + put.key.len() + put.value.len()
+    } else if let Some(txn) = &request.txn {
+        txn_cost(txn)
+    } else if request.lease_grant.is_some() {
+        LEASE_COST
+    } else {
+        0
+    }
+}
+
+/// The dearer branch counts; nested transactions with what they hold.
+fn txn_cost(txn: &TxnRequest) -> usize {
+    let branch = |ops: &[proto::etcdserverpb::RequestOp]| -> usize {
+        ops.iter()
+            .map(|op| match &op.request {
+                Some(Op::RequestPut(put)) => PAIR_COST + put.key.len() + put.value.len(),
+                Some(Op::RequestTxn(inner)) => txn_cost(inner),
+                _ => 0,
+            })
+            .sum()
+    };
+    branch(&txn.success).max(branch(&txn.failure))
+}

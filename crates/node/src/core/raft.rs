@@ -1,0 +1,90 @@
+//! What raft wants done: written, sent, applied; and what comes back from the log thread.
+
+use consensus::{AppendWork, Ready, RoleKind, SoftState};
+use telemetry::{line, metrics};
+
+use super::Core;
+use crate::log_thread::{LogDone, LogJob};
+
+impl Core {
+    pub(super) fn handle_ready(&mut self) {
+        let ready: Ready = self.raft.ready();
+        if let Some(soft) = ready.soft_state {
+            self.soft_state_changed(soft);
+        }
+        for read in ready.read_states {
+            self.read_index_known(&read.context, read.index);
+        }
+        // No connections to peers yet: a cluster of one has nobody to send to.
+        drop(ready.messages);
+        if let Some(work) = ready.append {
+            self.write(work, ready.must_sync);
+        }
+        if let Some(work) = ready.apply {
+            self.apply_committed(&work.entries);
+            if let Some(ack) = work.ack {
+                self.raft.applied(&ack);
+            }
+        }
+        for entry in self.raft.take_log_lines() {
+            line!(Info, &entry.text, "member" => self.member_id.to_string());
+        }
+    }
+
+    fn write(&mut self, work: AppendWork, must_sync: bool) {
+        if let Some(hard_state) = work.hard_state {
+            self.hard_state = hard_state;
+        }
+        self.persist.log_job_sent();
+        self.log.send(LogJob::Append { work, hard_state: self.hard_state, must_sync });
+    }
+
+    /// Has the current hard state made durable, without anything new.
+    pub(super) fn sync_hard_state(&mut self) {
+        self.persist.log_job_sent();
+        self.log.send(LogJob::Append { work: AppendWork::default(), hard_state: self.hard_state, must_sync: true });
+    }
+
+    pub(super) fn log_done(&mut self, done: LogDone) {
+        match done {
+            LogDone::Appended { works, hard_state, synced, timing } => {
+                metrics().disk_wal_write_duration_seconds.observe(timing.write_secs);
+                if synced {
+                    metrics().disk_wal_fsync_duration_seconds.observe(timing.sync_secs);
+                }
+                self.persist.log_jobs_done(works.len(), hard_state, synced);
+                for work in works {
+                    self.appended(work);
+                }
+            }
+            LogDone::SnapshotSaved { index } => self.snapshot_saved(index),
+            LogDone::Failed(error) => self.fault(format!("the write-ahead log failed: {error}")),
+        }
+    }
+
+    fn appended(&mut self, work: AppendWork) {
+        let AppendWork { entries, responses, ack, hard_state, .. } = work;
+        if let Err(error) = self.raft.store_mut().append(entries) {
+            self.fault(format!("raft's log in memory does not take what was written: {error}"));
+            return;
+        }
+        if let Some(hard_state) = hard_state {
+            self.raft.store_mut().set_hard_state(hard_state);
+        }
+        let others = self.raft.persisted(responses, ack);
+        debug_assert!(others.is_empty(), "a cluster of one has nobody to answer");
+    }
+
+    fn soft_state_changed(&mut self, soft: SoftState) {
+        let leads = soft.role == RoleKind::Leader;
+        metrics().server_has_leader.set(i64::from(soft.leader != 0));
+        metrics().server_is_leader.set(i64::from(leads));
+        if soft.leader != 0 {
+            metrics().server_leader_changes_seen_total.inc();
+        }
+        if !leads && self.state.leases().is_primary() {
+            self.state.leases_mut().demote();
+        }
+        self.leader_changed();
+    }
+}

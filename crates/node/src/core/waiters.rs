@@ -1,0 +1,54 @@
+//! Who waits for which proposal, and until when.
+
+use std::{collections::{HashMap, VecDeque}, time::Duration};
+
+use types::Moment;
+
+use super::outbox::ReplyTo;
+
+/// Proposals of this member that were not answered yet.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    by_id: HashMap<u64, ReplyTo>,
+    /// Deadlines in order of arrival; all waits are equally long, so the front is the earliest.
+    deadlines: VecDeque<(Moment, u64)>,
+}
+
+impl Waiters {
+    /// Remembers who asked for proposal `id`.
+    pub(crate) fn insert(&mut self, id: u64, reply_to: ReplyTo, now: Moment, patience: Duration) {
+        self.by_id.insert(id, reply_to);
+        self.deadlines.push_back((now + patience, id));
+    }
+
+    /// Takes who waits for `id`; `None` when it was another member's proposal, or given up.
+    pub(crate) fn take(&mut self, id: u64) -> Option<ReplyTo> {
+        self.by_id.remove(&id)
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Takes the next one whose time is over.
+    pub(crate) fn pop_late(&mut self, now: Moment) -> Option<ReplyTo> {
+        while let Some((deadline, id)) = self.deadlines.front().copied() {
+            // Answered ones leave their deadline behind: dropped here, whatever its time.
+            if self.by_id.contains_key(&id) && deadline > now {
+                return None;
+            }
+            self.deadlines.pop_front();
+            if let Some(reply_to) = self.by_id.remove(&id) {
+                return Some(reply_to);
+            }
+        }
+        None
+    }
+
+    /// Takes everybody.
+    pub(crate) fn drain(&mut self) -> Vec<ReplyTo> {
+        self.deadlines.clear();
+        self.by_id.drain().map(|(_, reply_to)| reply_to).collect()
+    }
+}

@@ -1,0 +1,229 @@
+//! The log thread: owns the WAL. Whatever has queued up during one sync goes out with the next one.
+//!
+//! A hard state that only moves the commit index is not written by itself: nobody relies on it until somebody
+//! asks for a sync, every batch ends with the newest one anyway, and a write of its own would cost the next
+//! batch a second sync.
+
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+use consensus::AppendWork;
+use telemetry::line;
+use types::raft::{Entry, HardState, Snapshot};
+use vfs::Disk;
+use wal::{SegmentPreparer, SnapshotRecord, Wal, snap};
+
+use crate::{inbox::Inbox, input::Input, worker::Worker};
+
+/// Work for the log thread, done in the order given.
+#[derive(Debug)]
+pub(crate) enum LogJob {
+    /// Append what raft wants written; it comes back once it is durable. `hard_state` is raft's current one,
+    /// whether it changed or not: every batch ends with it.
+    Append { work: AppendWork, hard_state: HardState, must_sync: bool },
+    /// Write a `.snap` file and then the WAL's snapshot record. The db is durable beyond its index already.
+    Snapshot(Box<Snapshot>),
+    /// Remove segments and `.snap` files that nobody needs; nothing at or above `below` goes.
+    Purge { keep_segments: usize, keep_snaps: usize, below: u64 },
+    /// Make the side file durable.
+    SyncSide,
+    /// Stop after everything before this.
+    Stop,
+}
+
+/// What the log thread reports.
+#[derive(Debug)]
+pub(crate) enum LogDone {
+    /// Everything up to this hard state is written, and durable when `synced`: tell raft of `works`.
+    Appended { works: Vec<AppendWork>, hard_state: HardState, synced: bool, timing: LogTiming },
+    /// The snapshot record at this index is durable.
+    SnapshotSaved { index: u64 },
+    /// The WAL cannot be trusted any more; the member stops.
+    Failed(String),
+}
+
+/// How long one batch took and what it held.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LogTiming {
+    pub(crate) write_secs: f64,
+    pub(crate) sync_secs: f64,
+}
+
+struct LogThread {
+    wal: Wal,
+    preparer: SegmentPreparer,
+    prepare: Worker<PrepareJob>,
+    /// A hard state with a newer commit index than the last one written.
+    held: Option<HardState>,
+    disk: Arc<dyn Disk>,
+    snap_dir: PathBuf,
+    core: Arc<Inbox<Input>>,
+}
+
+/// Starts the thread that owns `wal`.
+pub(crate) fn start(wal: Wal, disk: Arc<dyn Disk>, snap_dir: PathBuf, core: Arc<Inbox<Input>>) -> Worker<LogJob> {
+    Worker::start("log", move |jobs| {
+        let preparer = wal.preparer();
+        let prepare = start_preparer(preparer.clone());
+        let mut thread = LogThread { wal, preparer, prepare, held: None, disk, snap_dir, core };
+        thread.run(jobs);
+    })
+}
+
+impl LogThread {
+    fn run(&mut self, jobs: &Inbox<LogJob>) {
+        let mut batch = Vec::new();
+        loop {
+            jobs.receive(&mut batch, None);
+            match self.handle(&mut batch) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    self.report(LogDone::Failed(error));
+                    break;
+                }
+            }
+        }
+        self.prepare.send(PrepareJob::Stop);
+        self.prepare.join();
+    }
+
+    /// `false` when told to stop.
+    fn handle(&mut self, batch: &mut Vec<LogJob>) -> Result<bool, String> {
+        let mut pending = Pending::default();
+        for job in batch.drain(..) {
+            match job {
+                LogJob::Append { work, hard_state, must_sync } => {
+                    if !pending.follows(&work) {
+                        self.flush(&mut pending)?;
+                    }
+                    pending.add(work, hard_state, must_sync);
+                }
+                other => {
+                    self.flush(&mut pending)?;
+                    if !self.run_rare(other)? {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+        self.flush(&mut pending)?;
+        Ok(true)
+    }
+
+    /// One write and one sync for everything in `pending`, or none when nothing in it needs to be durable.
+    fn flush(&mut self, pending: &mut Pending) -> Result<(), String> {
+        let Pending { works, entries, hard_state, must_sync } = std::mem::take(pending);
+        if works.is_empty() {
+            return Ok(());
+        }
+        let mut timing = LogTiming::default();
+        if must_sync {
+            let begun = Instant::now();
+            self.wal.append(&entries, hard_state).map_err(|e| e.to_string())?;
+            let written = Instant::now();
+            self.wal.sync().map_err(|e| e.to_string())?;
+            timing.write_secs = (written - begun).as_secs_f64();
+            timing.sync_secs = written.elapsed().as_secs_f64();
+            self.held = None;
+            if self.preparer.needed() {
+                self.prepare.send(PrepareJob::Prepare);
+            }
+        } else {
+            self.held = Some(hard_state);
+        }
+        self.report(LogDone::Appended { works, hard_state, synced: must_sync, timing });
+        Ok(())
+    }
+
+    /// Writes the hard state that was held back, and syncs.
+    fn sync_all(&mut self) -> Result<(), String> {
+        if let Some(hard_state) = self.held.take() {
+            self.wal.append(&[], hard_state).map_err(|e| e.to_string())?;
+        }
+        self.wal.sync().map_err(|e| e.to_string())
+    }
+
+    fn run_rare(&mut self, job: LogJob) -> Result<bool, String> {
+        match job {
+            LogJob::Append { .. } => unreachable!("appends are gathered by the caller"),
+            LogJob::Snapshot(snapshot) => self.save_snapshot(&snapshot)?,
+            LogJob::Purge { keep_segments, keep_snaps, below } => {
+                self.wal.purge(keep_segments, below).map_err(|e| e.to_string())?;
+                snap::purge(&*self.disk, &self.snap_dir, keep_snaps).map_err(|e| e.to_string())?;
+            }
+            LogJob::SyncSide => self.wal.sync_side(),
+            LogJob::Stop => {
+                self.sync_all()?;
+                self.wal.sync_side();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        let meta = &snapshot.meta;
+        snap::write(&*self.disk, &self.snap_dir, snapshot).map_err(|e| e.to_string())?;
+        let record = SnapshotRecord { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() };
+        self.sync_all()?;
+        self.wal.save_snapshot(record).map_err(|e| e.to_string())?;
+        self.report(LogDone::SnapshotSaved { index: meta.index });
+        Ok(())
+    }
+
+    fn report(&self, done: LogDone) {
+        // The core is gone only when the process ends.
+        let _ = self.core.send(Input::Log(done));
+    }
+}
+
+/// Appends that one write and one sync make durable.
+#[derive(Default)]
+struct Pending {
+    works: Vec<AppendWork>,
+    /// Those of `works`, without a gap.
+    entries: Vec<Entry>,
+    hard_state: HardState,
+    must_sync: bool,
+}
+
+impl Pending {
+    /// Whether the entries of `work` come right after those here. If not, it replaces some of them, and goes
+    /// into a batch of its own.
+    fn follows(&self, work: &AppendWork) -> bool {
+        match (self.entries.last(), work.entries.first()) {
+            (Some(last), Some(first)) => first.index == last.index + 1,
+            _ => true,
+        }
+    }
+
+    fn add(&mut self, work: AppendWork, hard_state: HardState, must_sync: bool) {
+        self.entries.extend_from_slice(&work.entries);
+        self.works.push(work);
+        self.hard_state = hard_state;
+        self.must_sync |= must_sync;
+    }
+}
+
+/// Work for the thread that makes segments ahead of use, which takes as long as writing one does.
+#[derive(Debug)]
+enum PrepareJob {
+    Prepare,
+    Stop,
+}
+
+fn start_preparer(preparer: SegmentPreparer) -> Worker<PrepareJob> {
+    Worker::start("log-prepare", move |jobs| {
+        let mut batch = Vec::new();
+        loop {
+            jobs.receive(&mut batch, None);
+            if batch.drain(..).any(|job| matches!(job, PrepareJob::Stop)) {
+                return;
+            }
+            // Without a prepared segment the log makes its own when it needs one.
+            if let Err(error) = preparer.prepare() {
+                line!(Warn, "cannot prepare the next WAL segment", "error" => error.to_string());
+            }
+        }
+    })
+}

@@ -1,0 +1,115 @@
+//! A cluster of one, through the real threads, on a real and on a simulated disk.
+
+mod support;
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use node::Caller;
+use proto::etcdserverpb::{
+    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, StatusRequest, WatchCreateRequest, WatchRequest,
+    WatchResponse, watch_request::RequestUnion,
+};
+use support::{compact, get, put, range, run, start};
+use vfs::{RealDisk, SimDisk};
+
+#[test]
+fn put_get_restart_get() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Arc::new(RealDisk);
+    let member = start(dir.path(), disk.clone());
+    let port = member.handle().port();
+    let first = put(&port, "a", "1").unwrap().header.unwrap();
+    assert_eq!(first.revision, 2);
+    assert!(first.member_id != 0 && first.cluster_id != 0 && first.raft_term >= 2);
+    assert_eq!(put(&port, "a", "2").unwrap().header.unwrap().revision, 3);
+    assert_eq!(get(&port, "a").as_deref(), Some("2"));
+    member.stop().unwrap();
+
+    let member = start(dir.path(), disk);
+    let port = member.handle().port();
+    assert_eq!(get(&port, "a").as_deref(), Some("2"));
+    let old = range(&port, RangeRequest { key: Bytes::from_static(b"a"), revision: 2, ..Default::default() }).unwrap();
+    assert_eq!(old.kvs[0].value, "1");
+    assert_eq!(old.header.unwrap().revision, 3);
+    member.stop().unwrap();
+}
+
+#[test]
+fn the_file_is_locked_while_a_member_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let member = start(dir.path(), Arc::new(RealDisk));
+    let second = node::start(support::config(dir.path()), Arc::new(RealDisk));
+    assert!(second.is_err(), "two members on one directory");
+    member.stop().unwrap();
+}
+
+#[test]
+fn everything_acknowledged_survives_power_loss() {
+    let disk = SimDisk::new();
+    let dir = Path::new("/data");
+    let member = start(dir, Arc::new(disk.clone()));
+    let port = member.handle().port();
+    for n in 0..200 {
+        put(&port, &format!("k{n}"), &format!("v{n}")).unwrap();
+    }
+    // The image is taken while the member runs: nothing is closed, nothing is flushed.
+    let image = disk.crash(vfs::CrashPlan::LoseUnsynced);
+    member.stop().unwrap();
+
+    let member = start(dir, Arc::new(image));
+    let port = member.handle().port();
+    for n in 0..200 {
+        assert_eq!(get(&port, &format!("k{n}")), Some(format!("v{n}")));
+    }
+    member.stop().unwrap();
+}
+
+#[test]
+fn watch_sees_past_and_present() {
+    let disk = SimDisk::new();
+    let member = start(Path::new("/data"), Arc::new(disk));
+    let port = member.handle().port();
+    put(&port, "w", "1").unwrap();
+    let (input, mut output) = port.open_watch(Caller::default());
+    let create = WatchCreateRequest { key: Bytes::from_static(b"w"), start_revision: 2, ..Default::default() };
+    input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
+    put(&port, "w", "2").unwrap();
+    let mut next = || -> WatchResponse {
+        let frame = run(&port, output.next()).unwrap().unwrap();
+        let bytes = [frame.head(), frame.body()].concat();
+        prost::Message::decode(&bytes[..]).unwrap()
+    };
+    assert!(next().created);
+    let mut values = Vec::new();
+    while values.len() < 2 {
+        values.extend(next().events.into_iter().map(|event| event.kv.unwrap().value));
+    }
+    assert_eq!(values, ["1", "2"]);
+    member.stop().unwrap();
+}
+
+#[test]
+fn leases_compaction_and_status() {
+    let disk = SimDisk::new();
+    let member = start(Path::new("/data"), Arc::new(disk.clone()));
+    let port = member.handle().port();
+    let grant = run(&port, port.lease_grant(Caller::default(), LeaseGrantRequest { ttl: 100, id: 5 })).unwrap();
+    assert_eq!((grant.id, grant.ttl), (5, 100));
+    let leased = PutRequest { key: Bytes::from_static(b"l"), lease: 5, ..Default::default() };
+    run(&port, port.put(Caller::default(), leased)).unwrap();
+    run(&port, port.lease_revoke(Caller::default(), LeaseRevokeRequest { id: 5 })).unwrap();
+    assert_eq!(get(&port, "l"), None);
+
+    for n in 0..50 {
+        put(&port, "c", &n.to_string()).unwrap();
+    }
+    compact(&port, 40, true).unwrap();
+    let old = range(&port, RangeRequest { key: Bytes::from_static(b"c"), revision: 39, ..Default::default() });
+    assert_eq!(old.unwrap_err(), node::Error::Rejected(node::Rejection::Compacted));
+    let status = run(&port, port.status(Caller::default(), StatusRequest {})).unwrap();
+    assert_eq!(status.version, "3.7.1");
+    assert_eq!(status.storage_version, "3.7.0");
+    assert_eq!(status.leader, status.header.unwrap().member_id);
+    member.stop().unwrap();
+}
