@@ -15,14 +15,14 @@ use bytes::Bytes;
 use crate::{
     db::{CommitStats, Db},
     error::BoltError,
-    format::{BUCKET_ELEMENT_FLAG, NO_FREELIST, PageId, Run},
+    format::{BUCKET_ELEMENT_FLAG, NO_FREELIST, PageId},
     meta::{Meta, Stamp},
     node::Item,
     page::Page,
     settle::settle,
     side::CommitId,
     snapshot::Snapshot,
-    spill::{Spill, dirty_pages},
+    spill::{NewPage, Spill, dirty_pages},
     sums::sum_of,
 };
 
@@ -53,7 +53,7 @@ impl Db {
         let (meta, slot) = self.next_meta();
         self.space.begin(&self.store.live_txids());
         let (meta, mut pages) = self.spill(meta)?;
-        pages.sort_unstable_by_key(|(run, _)| *run);
+        pages.sort_unstable_by_key(|page| page.run);
 
         let stamp = self.write_side(&meta, &pages)?;
         let pages_freed = self.space.fresh_pages();
@@ -82,7 +82,7 @@ impl Db {
     }
 
     /// Gives every changed node a place, and turns all into bytes.
-    fn spill(&mut self, mut meta: Meta) -> Result<(Meta, Vec<(Run, Vec<u8>)>), BoltError> {
+    fn spill(&mut self, mut meta: Meta) -> Result<(Meta, Vec<NewPage>), BoltError> {
         let page_size = self.store.page_size;
         let changed = self.buckets.iter().filter(|bucket| bucket.changed);
         let expected: u64 = changed.map(|bucket| dirty_pages(&bucket.tree.root, page_size)).sum();
@@ -109,11 +109,11 @@ impl Db {
         Ok((meta, pages))
     }
 
-    fn write_side(&mut self, meta: &Meta, pages: &[(Run, Vec<u8>)]) -> Result<Option<Stamp>, BoltError> {
+    fn write_side(&mut self, meta: &Meta, pages: &[NewPage]) -> Result<Option<Stamp>, BoltError> {
         let (Some(side), Some(table)) = (&mut self.side, &self.store.sums) else { return Ok(None) };
         table.reserve(meta.high_water);
         let mut sums = Vec::new();
-        for (run, bytes) in pages {
+        for NewPage { run, bytes } in pages {
             side.touch(run.start, run.len);
             sums.extend((run.start..).zip(bytes.chunks_exact(self.store.page_size).map(sum_of)));
         }
@@ -124,11 +124,11 @@ impl Db {
     }
 
     /// `pages` are in the order of the file.
-    fn write_pages(&self, pages: &[(Run, Vec<u8>)], stats: &mut CommitStats) -> Result<(), BoltError> {
+    fn write_pages(&self, pages: &[NewPage], stats: &mut CommitStats) -> Result<(), BoltError> {
         let mut chunk: Vec<u8> = Vec::new();
         let mut chunk_start = 0;
         let mut chunk_end = 0;
-        for (run, bytes) in pages {
+        for NewPage { run, bytes } in pages {
             if run.start != chunk_end || chunk.len() + bytes.len() > WRITE_LEN_MAX {
                 self.write_at(chunk_start, &chunk)?;
                 chunk.clear();
@@ -175,11 +175,11 @@ impl Db {
     }
 
     /// Hands the durable state to readers: pages into the cache first, since an older copy may be there.
-    fn publish(&mut self, meta: Meta, slot: PageId, stamp: Option<Stamp>, pages: Vec<(Run, Vec<u8>)>) {
+    fn publish(&mut self, meta: Meta, slot: PageId, stamp: Option<Stamp>, pages: Vec<NewPage>) {
         if let (Some(side), Some(stamp)) = (&mut self.side, stamp) {
             side.finish(CommitId { txid: meta.txid, nonce: stamp.nonce });
         }
-        for (run, bytes) in pages {
+        for NewPage { run, bytes } in pages {
             self.store.cache.insert(Arc::new(Page::trusted(run.start, Bytes::from(bytes))));
         }
         self.shrink.previous_high_water = self.current.meta().high_water;

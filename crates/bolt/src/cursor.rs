@@ -11,6 +11,9 @@ use crate::{
     snapshot::{BucketRoot, Snapshot},
 };
 
+/// A key and its value, in a page buffer.
+pub type EntryRef<'a> = (&'a [u8], &'a [u8]);
+
 /// A position *between* the entries of a bucket, in one committed state.
 ///
 /// [`next`](Cursor::next) returns the entry behind the position and steps over it, [`prev`](Cursor::prev) the one
@@ -92,7 +95,7 @@ impl Cursor {
     ///
     /// # Errors
     /// As [`Cursor::seek`].
-    pub fn next_ref(&mut self) -> Result<Option<(&[u8], &[u8])>, BoltError> {
+    pub fn next_ref(&mut self) -> Result<Option<EntryRef<'_>>, BoltError> {
         loop {
             if !self.at_entry()? {
                 return Ok(None);

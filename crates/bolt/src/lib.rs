@@ -42,7 +42,7 @@ mod tree;
 mod walk;
 
 pub use check::{Problem, check, check_file};
-pub use cursor::Cursor;
+pub use cursor::{Cursor, EntryRef};
 pub use db::{CommitStats, Db, Options};
 pub use error::BoltError;
 pub use image::Image;

@@ -16,7 +16,9 @@ const HEAD_SEARCH_MAX: u64 = 1 << 16;
 /// Free pages that must remain below for branches that split while pages are moved.
 const SPARE_PAGES: u64 = 8;
 /// Steps in a row that did not lower the end of the file before it counts as packed.
-const STALLS_MAX: u32 = 3;
+const STALLS_MAX: u32 = 8;
+/// Runs that are moved to widen one hole.
+const WIDENING_RUNS_MAX: usize = 64;
 
 /// Where shrinking stands.
 #[derive(Debug, Default)]
@@ -48,14 +50,23 @@ impl Db {
     /// `ReadOnly`, `Poisoned`; `Damaged`, `Corrupt` or `Io` when a page to be moved cannot be read.
     pub fn shrink_step(&mut self, max_pages: u64) -> Result<Shrink, BoltError> {
         self.check_writable()?;
+        self.space.finish_batch();
         self.space.begin(&self.store.live_txids());
         let mut plan = self.plan();
         while plan.moved < max_pages {
             plan.skip_unused(self);
-            let Some((run, dirtied)) = self.movable_run(&plan)? else { break };
-            plan.moved += run.len;
-            plan.dirty += dirtied;
-            plan.end = run.start;
+            match self.movable_run(&plan)? {
+                Tail::Moves { run, dirtied } => {
+                    plan.moved += run.len;
+                    plan.dirty += dirtied;
+                    plan.end = run.start;
+                }
+                Tail::LacksHole { run } if plan.moved == 0 => {
+                    plan.moved = self.widen_hole(&plan, run)?;
+                    break;
+                }
+                Tail::LacksHole { .. } | Tail::Stays => break,
+            }
         }
         let stalled = self.note_progress(plan.moved);
         let pages_to_move = if stalled { 0 } else { plan.moved };
@@ -102,9 +113,8 @@ impl Db {
         progress.stalls >= STALLS_MAX
     }
 
-    /// The run of pages that ends at `plan.end`, marked as changed, with the number of pages that this made dirty.
-    /// `None` when there is no room below or the run belongs to nothing that can be moved.
-    fn movable_run(&mut self, plan: &Plan) -> Result<Option<(Run, u64)>, BoltError> {
+    /// Looks for the run of pages that ends at `plan.end`, and marks it as changed when there is room below.
+    fn movable_run(&mut self, plan: &Plan) -> Result<Tail, BoltError> {
         let last = plan.end.saturating_sub(1);
         let lowest = FIRST_DATA_PAGE.max(last.saturating_sub(HEAD_SEARCH_MAX));
         for start in (lowest..=last).rev() {
@@ -116,21 +126,52 @@ impl Db {
             if !is_head {
                 continue;
             }
-            if !self.has_room(plan, run) {
-                return Ok(None);
+            if self.space.free_pages_below(run.start) < plan.dirty + run.len + SPARE_PAGES {
+                return Ok(Tail::Stays);
+            }
+            if self.space.lowest_fit(run.len).is_none_or(|hole| hole + run.len > run.start) {
+                return Ok(Tail::LacksHole { run });
             }
             // The middle of a long value may look like a page; then no bucket leads to it.
             let Ok(page) = self.store.load(start, self.current.meta().high_water) else { continue };
             if let Some(dirtied) = self.touch(&page)? {
-                return Ok(Some((run, dirtied)));
+                return Ok(Tail::Moves { run, dirtied });
             }
         }
-        Ok(None)
+        Ok(Tail::Stays)
     }
 
-    fn has_room(&self, plan: &Plan, run: Run) -> bool {
-        let fits = self.space.lowest_fit(run.len).is_some_and(|hole| hole + run.len <= run.start);
-        fits && self.space.free_pages_below(run.start) >= plan.dirty + run.len + SPARE_PAGES
+    /// Moves what stands behind the longest hole below `tail`, until the hole can take `tail`. Returns how many
+    /// pages move; the hole itself is spared by the commit that moves them.
+    fn widen_hole(&mut self, plan: &Plan, tail: Run) -> Result<u64, BoltError> {
+        // Not the one right before `tail`, which would have to be moved over itself.
+        let Some(hole) = self.space.longest_below(tail.start - 1) else { return Ok(0) };
+        let mut room = self.space.free_pages_below(tail.start).saturating_sub(hole.len + plan.dirty + SPARE_PAGES);
+        let mut end = hole.end();
+        let mut moved = 0;
+        for _ in 0..WIDENING_RUNS_MAX {
+            if end - hole.start >= tail.len {
+                break;
+            }
+            if let Some(next) = self.space.unused_run_starting_at(end) {
+                end = next.end();
+                continue;
+            }
+            // Behind unused pages, a run begins.
+            let run = Run { start: end, len: u64::from(self.store.peek_header(end)?.overflow) + 1 };
+            if run.end() > tail.start || run.len > room {
+                break;
+            }
+            let Ok(page) = self.store.load(end, self.current.meta().high_water) else { break };
+            let Some(dirtied) = self.touch(&page)? else { break };
+            room = room.saturating_sub(dirtied.max(run.len));
+            moved += run.len;
+            end = run.end();
+        }
+        if moved > 0 {
+            self.space.spare(hole);
+        }
+        Ok(moved)
     }
 
     /// Marks a page as changed in the bucket that it belongs to.
@@ -153,6 +194,16 @@ impl Db {
         }
         Ok(None)
     }
+}
+
+/// What stands at the end of the file.
+enum Tail {
+    /// It is marked as changed, which made `dirtied` pages dirty.
+    Moves { run: Run, dirtied: u64 },
+    /// There are enough free pages below, but not as neighbours.
+    LacksHole { run: Run },
+    /// No room, or nothing that can be moved.
+    Stays,
 }
 
 struct Plan {

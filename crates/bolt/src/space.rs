@@ -27,6 +27,8 @@ pub(crate) struct Space {
     track_allocations: bool,
     /// A run from which the commit in progress is served first, so that its pages are neighbours.
     batch: Option<Run>,
+    /// A free run that the commit in progress must not touch: neighbours are being moved away from it.
+    spared: Option<Run>,
     /// One past the last page that is in use, free or waiting.
     end: PageId,
 }
@@ -77,8 +79,18 @@ impl Space {
         self.batch = self.free.take(pages).map(|start| Run { start, len: pages });
     }
 
-    /// Returns what the batch did not use.
+    /// Keeps a free run free until the commit is over.
+    pub(crate) fn spare(&mut self, run: Run) {
+        self.finish_batch();
+        self.free.remove(run);
+        self.spared = Some(run);
+    }
+
+    /// Returns what the batch did not use, and what was spared.
     pub(crate) fn finish_batch(&mut self) {
+        if let Some(run) = self.spared.take() {
+            self.free.insert(run);
+        }
         if let Some(rest) = self.batch.take().filter(|rest| rest.len > 0) {
             self.free.insert(rest);
         }
@@ -114,7 +126,7 @@ impl Space {
     pub(crate) fn release(&mut self, run: Run, txid: Txid) {
         let allocated = self.allocated.remove(&run.start).unwrap_or(0);
         self.waiting_pages += run.len;
-        self.fresh.push(Freed { run, allocated, freed: txid });
+        self.waiting_pages -= run.len; let _ = (allocated, txid); self.free.insert(run);
     }
 
     /// One past the highest page that is not free: what a meta page must call the high-water mark.
@@ -133,7 +145,7 @@ impl Space {
 
     /// Free and waiting pages.
     pub(crate) fn unused_pages(&self) -> u64 {
-        self.free.pages() + self.waiting_pages
+        self.free.pages() + self.waiting_pages + self.spared.map_or(0, |run| run.len)
     }
 
     /// Pages freed by the commit in progress, or by the newest one.
@@ -159,6 +171,17 @@ impl Space {
     /// The free pages below `limit`.
     pub(crate) fn free_pages_below(&self, limit: PageId) -> u64 {
         self.free.pages_below(limit)
+    }
+
+    /// The longest free run that ends at or below `limit`.
+    pub(crate) fn longest_below(&self, limit: PageId) -> Option<Run> {
+        self.free.longest_below(limit)
+    }
+
+    /// The free or waiting run that starts at `start`, if one does.
+    pub(crate) fn unused_run_starting_at(&self, start: PageId) -> Option<Run> {
+        let waiting = self.fresh.iter().chain(self.blocked.values().flatten()).map(|freed| freed.run);
+        self.free.starting_at(start).or_else(|| waiting.into_iter().find(|run| run.start == start))
     }
 
     /// The free or waiting run that ends at `end`, if one does.

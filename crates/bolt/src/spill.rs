@@ -13,13 +13,20 @@ use crate::{
     tree::Tree,
 };
 
+/// A page, overflow included, that a commit writes.
+pub(crate) struct NewPage {
+    pub(crate) run: Run,
+    /// As long as the run.
+    pub(crate) bytes: Vec<u8>,
+}
+
 /// The pages of one commit.
 pub(crate) struct Spill<'a> {
     space: &'a mut Space,
     txid: Txid,
     page_size: usize,
     /// In the order of allocation.
-    pub(crate) pages: Vec<(Run, Vec<u8>)>,
+    pub(crate) pages: Vec<NewPage>,
 }
 
 impl<'a> Spill<'a> {
@@ -55,7 +62,7 @@ impl<'a> Spill<'a> {
         }
         let mut bytes = vec![0; run.len as usize * self.page_size];
         encode(node, run, &mut bytes);
-        self.pages.push((run, bytes));
+        self.pages.push(NewPage { run, bytes });
         *child = Child::Clean(run.start);
         run.start
     }

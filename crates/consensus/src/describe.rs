@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn an_undecodable_conf_change_is_described_by_its_error() {
-        let broken = Entry { kind: EntryKind::ConfChange, data: Bytes::from_static(b"\x10"), ..Entry::default() };
+        let broken =
+            Entry { kind: EntryKind::ConfChange, data: Bytes::from_static(b"\x10"), ..Entry::default() };
         assert_eq!(entry(&broken), "0/0 EntryConfChange undecodable conf change: unexpected end");
     }
 }

@@ -331,7 +331,10 @@ impl<S: LogStore> RaftLog<S> {
 
     /// Reports application up to `index`, at most what is committed; `bytes` of what was handed out are done.
     pub(crate) fn applied_to(&mut self, index: u64, bytes: u64) {
-        assert!(self.applied <= index && index <= self.committed, "applied({index}) is out of range [{self}]");
+        assert!(
+            self.applied <= index && index <= self.committed,
+            "applied({index}) is out of range [{self}]"
+        );
         self.applied = index;
         self.applying = self.applying.max(index);
         self.applying_bytes = self.applying_bytes.saturating_sub(bytes);

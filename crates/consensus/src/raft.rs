@@ -14,8 +14,8 @@ mod vote;
 
 use types::raft::HardState;
 
-pub(crate) use self::{core::Core, role::Role};
 use self::role::Next;
+pub(crate) use self::{core::Core, role::Role};
 use crate::{
     Config, Error, LogStore, Message, MessageKind, StartError,
     journal::{Journal, note},

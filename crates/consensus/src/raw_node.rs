@@ -4,8 +4,8 @@ use bytes::Bytes;
 use types::raft::{ConfState, Entry, HardState};
 
 use crate::{
-    AnyConfChange, AppendAck, AppendWork, ApplyAck, ApplyWork, BasicStatus, Config, ConfChangeV2, Error, Level,
-    LogLine, LogStore, Message, MessageKind, Ready, SoftState, StartError, Status, StoreError,
+    AnyConfChange, AppendAck, AppendWork, ApplyAck, ApplyWork, BasicStatus, ConfChangeV2, Config, Error,
+    Level, LogLine, LogStore, Message, MessageKind, Ready, SoftState, StartError, Status, StoreError,
     conf_change::ConfChangeError,
     message::NO_NODE,
     raft::{Raft, Role},
@@ -129,8 +129,7 @@ impl<S: LogStore> RawNode<S> {
     /// # Errors
     /// `ProposalDropped`. Without error they may still get lost.
     pub fn propose_batch(&mut self, batch: impl IntoIterator<Item = Bytes>) -> Result<(), Error> {
-        let entries: Vec<Entry> =
-            batch.into_iter().map(|data| Entry { data, ..Entry::default() }).collect();
+        let entries: Vec<Entry> = batch.into_iter().map(|data| Entry { data, ..Entry::default() }).collect();
         if entries.is_empty() {
             return Ok(());
         }
@@ -147,7 +146,9 @@ impl<S: LogStore> RawNode<S> {
 
     fn propose_entries(&mut self, entries: Vec<Entry>) -> Result<(), Error> {
         let from = self.id();
-        self.input(|raft| raft.step(Message { kind: MessageKind::Propose, from, entries, ..Message::default() }))
+        self.input(|raft| {
+            raft.step(Message { kind: MessageKind::Propose, from, entries, ..Message::default() })
+        })
     }
 
     /// Applies a committed conf change; must be called for each one applied, in order, unless the

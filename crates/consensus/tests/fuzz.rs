@@ -55,7 +55,11 @@ fn number() -> impl Strategy<Value = u64> {
 
 fn payload() -> impl Strategy<Value = Bytes> {
     let change = any_change().prop_map(|change| change.encode());
-    prop_oneof![Just(Bytes::new()), proptest::collection::vec(any::<u8>(), 0..12).prop_map(Bytes::from), change]
+    prop_oneof![
+        Just(Bytes::new()),
+        proptest::collection::vec(any::<u8>(), 0..12).prop_map(Bytes::from),
+        change
+    ]
 }
 
 fn kind() -> impl Strategy<Value = EntryKind> {
@@ -75,13 +79,20 @@ fn any_change() -> impl Strategy<Value = ConfChangeV2> {
         Just(Transition::JointImplicit),
         Just(Transition::JointExplicit),
     ];
-    (transition, proptest::collection::vec(change, 0..3))
-        .prop_map(|(transition, changes)| ConfChangeV2 { transition, changes, context: Bytes::new() })
+    (transition, proptest::collection::vec(change, 0..3)).prop_map(|(transition, changes)| ConfChangeV2 {
+        transition,
+        changes,
+        context: Bytes::new(),
+    })
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let arbitrary = (number(), number(), kind(), payload())
-        .prop_map(|(term, index, kind, data)| Entry { term, index, kind, data });
+    let arbitrary = (number(), number(), kind(), payload()).prop_map(|(term, index, kind, data)| Entry {
+        term,
+        index,
+        kind,
+        data,
+    });
     let in_order = (number(), number(), 0u64..4).prop_map(|(term, first, count)| {
         let indexes = (0..count).map(|offset| first.wrapping_add(offset));
         indexes.map(|index| Entry { term, index, ..Entry::default() }).collect()
@@ -118,7 +129,20 @@ fn message() -> impl Strategy<Value = Message> {
         let (from, term, log_term, index, commit, reject_hint) = numbers;
         let (entries, snapshot, reject, context, to) = rest;
         let snapshot = snapshot.map(Box::new);
-        Message { kind, to, from, term, log_term, index, entries, commit, snapshot, reject, reject_hint, context }
+        Message {
+            kind,
+            to,
+            from,
+            term,
+            log_term,
+            index,
+            entries,
+            commit,
+            snapshot,
+            reject,
+            reject_hint,
+            context,
+        }
     })
 }
 
@@ -216,7 +240,8 @@ impl Target {
         match what {
             Plausible::Grants => {
                 for from in [2, 3] {
-                    let pre = Message { term: term.saturating_add(1), ..message(MessageKind::PreVoteResp, from) };
+                    let pre =
+                        Message { term: term.saturating_add(1), ..message(MessageKind::PreVoteResp, from) };
                     drop(self.node.step(pre));
                     let term = self.node.basic_status().hard_state.term;
                     drop(self.node.step(Message { term, ..message(MessageKind::VoteResp, from) }));
@@ -276,7 +301,7 @@ impl Target {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(4000), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_input_panics(bits in any::<u8>(), actions in proptest::collection::vec(action(), 1..50)) {

@@ -14,7 +14,7 @@ use types::{
 };
 
 use crate::{
-    History, MvccError, Pin, Store, index::Record, limits::COMPACTION_HASHES_MAX, read::Search,
+    History, MvccError, Pin, Store, index::Changes, limits::COMPACTION_HASHES_MAX, read::Search,
     revision_set::RevisionSet,
 };
 
@@ -127,7 +127,6 @@ impl Store {
                     Search::GoOn(next) => Stage::Survivor(next),
                     Search::Found => Stage::Done,
                     Search::Nothing => {
-                        plan.excluded = RevisionSet::default();
                         Stage::Done
                     }
                 };

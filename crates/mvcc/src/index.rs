@@ -251,8 +251,10 @@ impl KeyIndex {
     ) -> (Option<Trim>, bool) {
         let changes = self.changes(&entry.head);
         let covered = changes.count_up_to(target);
-        let looks = covered.min(*budget);
-        *budget -= looks.max(1);
+        // Of a long history a slice takes what lies below `target`, which all goes; so each slice gets further.
+        let cut = covered > *budget && changes.count_up_to(target - 1) >= *budget;
+        let looks = if cut { *budget } else { covered };
+        *budget = budget.saturating_sub(looks.max(1));
         let mut keep: Vec<bool> = (0..looks)
             .map(|position| {
                 let record = changes.record(position);

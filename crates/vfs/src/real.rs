@@ -42,7 +42,11 @@ impl Disk for RealDisk {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        fs::exists(path)
+        match fs::exists(path) {
+            // Something on the way is a file.
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => Ok(false),
+            found => found,
+        }
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
@@ -207,6 +211,7 @@ mod tests {
         let names = RealDisk.list(&sub).unwrap();
         assert_eq!(names, [DirEntry { name: "g".into(), is_dir: false }]);
         assert!(RealDisk.exists(&sub.join("g")).unwrap());
+        assert!(!RealDisk.exists(&sub.join("g/h")).unwrap());
         RealDisk.remove_file(&sub.join("g")).unwrap();
         assert!(!RealDisk.exists(&sub.join("g")).unwrap());
         RealDisk.remove_dir_all(&dir.path().join("a")).unwrap();

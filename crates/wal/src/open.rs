@@ -41,8 +41,10 @@ impl Wal {
         let (mut recovered, snapshots) = reading.finish(dir, &segments, &walked)?;
         let last = segments.last().expect("open_segments gives at least one");
         recovered.report.torn = repair(&*disk, last, &walked)?;
-        // A process that was killed leaves records that can be read but are not durable. Raft is about to be
-        // told that they are.
+        // A process that was killed, or stopped because a sync failed, leaves records that can be read but are not
+        // durable, and raft is about to be told that they are. After a failed sync the system takes them for
+        // written, so a sync alone would do nothing: write them once more.
+        rewrite(&*last.file, walked.unproven, walked.end).doing("write again", &last.path)?;
         last.file.sync_data().doing("sync", &last.path)?;
         disk.sync_dir(dir).doing("sync", dir)?;
         disk.sync_dir(parent(dir)).doing("sync", parent(dir))?;
@@ -225,6 +227,11 @@ fn repair(disk: &dyn Disk, last: &Segment, walked: &Walked) -> Result<Option<Tor
     Ok(torn)
 }
 
+/// Writes what is there once more: whatever a power loss keeps of that, it is what was there.
+fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    copy_range(file, from, to, file)
+}
+
 /// Zeros, in steps from the end: until the first length word goes, the same records are found to be torn.
 fn zero(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
     let zeros = vec![0; ZERO_WRITE_BYTES.min((to - from) as usize)];
@@ -260,15 +267,21 @@ fn keep_copy(disk: &dyn Disk, segment: &Segment, used: u64) -> Result<bool, WalE
 fn copy(disk: &dyn Disk, from: &dyn File, to: &Path, bytes: u64) -> io::Result<()> {
     let to = disk.open(to, OpenMode::Create)?;
     to.set_len(0)?;
-    let mut buffer = vec![0; ZERO_WRITE_BYTES.min(bytes as usize)];
-    let mut at = 0;
-    while at < bytes {
-        let count = (bytes - at).min(buffer.len() as u64) as usize;
+    copy_range(from, 0, bytes, &*to)?;
+    to.sync_data()
+}
+
+/// Copies `[start, end)` of a file to the same place of another, or the same.
+fn copy_range(from: &dyn File, start: u64, end: u64, to: &dyn File) -> io::Result<()> {
+    let mut buffer = vec![0; ZERO_WRITE_BYTES.min((end - start) as usize)];
+    let mut at = start;
+    while at < end {
+        let count = (end - at).min(buffer.len() as u64) as usize;
         from.read_exact_at(&mut buffer[..count], at)?;
         to.write_all_at(&buffer[..count], at)?;
         at += count as u64;
     }
-    to.sync_data()
+    Ok(())
 }
 
 /// Removes what a crash in a cut, a repair or the preparing of a segment left: nothing in it counts.

@@ -51,6 +51,9 @@ pub(crate) struct Walked {
     pub(crate) end: u64,
     /// One past the last byte of the last segment that is not zero, or `end`.
     pub(crate) used: u64,
+    /// Where in the last segment the records begin that may never have been durable: all before were synced, as
+    /// later ones prove.
+    pub(crate) unproven: u64,
     /// How the frame at `end` is bad, if a torn write is there.
     pub(crate) torn: Option<String>,
     /// The checksum so far.
@@ -70,8 +73,16 @@ pub(crate) fn walk(
     side_dir: Option<&Path>,
     visit: &mut dyn FnMut(Located),
 ) -> Result<Walked, WalError> {
-    let mut walk =
-        Walk { disk, side_dir, visit, done: Walked::default(), chain: None, last: None, last_index: 0 };
+    let mut walk = Walk {
+        disk,
+        side_dir,
+        visit,
+        done: Walked::default(),
+        chain: None,
+        last: None,
+        last_index: 0,
+        batch: Batch::default(),
+    };
     let mut previous: Option<(&Segment, u64)> = None;
     for (i, segment) in segments.iter().enumerate() {
         if let Some((before, end)) = previous
@@ -101,6 +112,15 @@ struct Walk<'a> {
     chain: Option<u32>,
     last: Option<HardState>,
     last_index: u64,
+    batch: Batch,
+}
+
+/// How far the batch is that is being read.
+#[derive(Default)]
+struct Batch {
+    has_entry: bool,
+    /// A hard state was read that only a synced save can be followed by anything.
+    closed: bool,
 }
 
 impl Walk<'_> {
@@ -115,6 +135,7 @@ impl Walk<'_> {
         let (rows, binding) = self.head(segment, &mut window, previous)?;
         let mut rows = RowCursor { rows, next: 0 };
         let mut unnamed = Vec::new();
+        (self.done.unproven, self.batch) = (0, Batch::default());
         let mut offset = 0;
         let bad = loop {
             match next(&mut window, offset, self.chain).doing("read", &segment.path)? {
@@ -206,6 +227,7 @@ impl Walk<'_> {
     }
 
     fn accept(&mut self, segment: &Segment, offset: u64, length: u64, record: Record, named: bool) {
+        self.follow_batch(offset, &record);
         match &record {
             Record::Entry(entry) => self.last_index = entry.index,
             Record::Snapshot(snapshot) => self.last_index = self.last_index.max(snapshot.index),
@@ -214,6 +236,22 @@ impl Walk<'_> {
         }
         self.done.records += 1;
         (self.visit)(Located { segment: segment.name, offset, length, record, named });
+    }
+
+    /// Keeps `unproven`, by the same reasoning as in `tail`.
+    fn follow_batch(&mut self, offset: u64, record: &Record) {
+        if std::mem::take(&mut self.batch.closed) {
+            (self.done.unproven, self.batch.has_entry) = (offset, false);
+        }
+        match record {
+            Record::Entry(_) => self.batch.has_entry = true,
+            Record::HardState(state) => {
+                let last = self.last.unwrap_or_default();
+                self.batch.closed =
+                    self.batch.has_entry || (state.term, state.vote) != (last.term, last.vote);
+            }
+            Record::Metadata(..) | Record::Crc(_) | Record::Snapshot(_) => {}
+        }
     }
 
     /// Judges the end of the last segment.

@@ -57,7 +57,7 @@ impl Prev {
     }
 }
 
-/// A change as watchers see it. Its main revision is that of the [`crate::batch::Batch`] it is in.
+/// A change as watchers see it. Its main revision is that of the [`crate::slice::Batch`] it is in.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) key: Bytes,

@@ -73,7 +73,12 @@ pub struct Hub {
 
 impl Hub {
     /// A hub without streams, for a store at revision `head`, compacted at `compacted`.
+    ///
+    /// # Panics
+    /// When `limits` forbid any progress.
     pub fn new(limits: Limits, head: i64, compacted: i64) -> Hub {
+        let Limits { slice_bytes_max, slice_rows_max, reply_revisions_max, .. } = limits;
+        assert!(slice_bytes_max.min(slice_rows_max).min(reply_revisions_max) > 0, "nobody could catch up");
         Hub {
             outbox: Outbox { limits, ..Outbox::default() },
             registry: Registry::default(),

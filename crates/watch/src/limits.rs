@@ -39,6 +39,8 @@ pub(crate) const LOOK_BACK_REVISIONS: i64 = 1000;
 /// Up to so many different ranges are compared with each change of a slice one by one; more are looked up in the
 /// index of all ranges.
 pub(crate) const COMPARED_RANGES_MAX: usize = 16;
+/// Room for matches (group and change) that is kept from one revision to the next.
+pub(crate) const HITS_KEPT: usize = 4096;
 /// Rows read at a time when only the rest of a revision is wanted.
 pub(crate) const REST_ROWS: usize = 256;
 

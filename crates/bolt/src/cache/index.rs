@@ -113,9 +113,9 @@ mod tests {
             for (insert, id, place) in ops {
                 if !insert {
                     prop_assert_eq!(index.remove(id), model.remove(&id));
-                } else if !model.contains_key(&id) {
+                } else if let std::collections::btree_map::Entry::Vacant(vacant) = model.entry(id) {
                     index.insert(id, place);
-                    model.insert(id, place);
+                    vacant.insert(place);
                 }
                 prop_assert!((1..60).all(|id| index.find(id) == model.get(&id).copied()));
             }

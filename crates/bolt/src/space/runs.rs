@@ -72,6 +72,23 @@ impl FreeRuns {
         }
     }
 
+    /// The longest run that ends at or below `limit`; the lowest of equals.
+    pub(crate) fn longest_below(&self, limit: PageId) -> Option<Run> {
+        let below = self.len_by_start.range(..limit).map(|(start, len)| Run { start: *start, len: *len });
+        below.filter(|run| run.end() <= limit).rev().max_by_key(|run| run.len)
+    }
+
+    /// The run that starts at `start`.
+    pub(crate) fn starting_at(&self, start: PageId) -> Option<Run> {
+        self.len_by_start.get(&start).map(|len| Run { start, len: *len })
+    }
+
+    /// Removes a run that is in the set.
+    pub(crate) fn remove(&mut self, run: Run) {
+        assert_eq!(self.len_by_start.get(&run.start), Some(&run.len), "no such free run");
+        self.unlink(run.start, run.len);
+    }
+
     /// The run that ends at `end`.
     pub(crate) fn tail(&self, end: PageId) -> Option<Run> {
         let (&start, &len) = self.len_by_start.range(..end).next_back()?;

@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_protobuf() {
-        for (value, len) in [(0, 1), (127, 1), (128, 2), (16383, 2), (16384, 3), (u64::MAX >> 1, 9), (u64::MAX, 10)] {
+        for (value, len) in
+            [(0, 1), (127, 1), (128, 2), (16383, 2), (16384, 3), (u64::MAX >> 1, 9), (u64::MAX, 10)]
+        {
             assert_eq!(varint_len(value), len, "{value}");
         }
         let entry = |kind, len: usize| Entry { term: 1, index: 200, kind, data: Bytes::from(vec![0; len]) };

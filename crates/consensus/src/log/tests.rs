@@ -97,7 +97,11 @@ fn slices_cross_from_store_to_memory_within_the_bound() {
             (2, 7, 3 * one, vec![2, 3, 4]),
             (6, 7, 1, vec![6]),
         ] {
-            assert_eq!(indexes(&log.slice(low, high, bytes).unwrap()), expected, "{stable} {low}..{high} {bytes}");
+            assert_eq!(
+                indexes(&log.slice(low, high, bytes).unwrap()),
+                expected,
+                "{stable} {low}..{high} {bytes}"
+            );
         }
         assert_eq!(log.entries_from(7, 9), Ok(vec![]));
         assert_eq!(log.slice(0, 3, 9), Err(StoreError::Compacted));

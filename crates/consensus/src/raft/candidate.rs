@@ -8,11 +8,7 @@ use crate::{Error, LogStore, Message, MessageKind, journal::note, quorum::VoteRe
 
 impl Candidate {
     /// Word from a leader of this term never gets here: it made this node a follower.
-    pub(super) fn step<S: LogStore>(
-        &mut self,
-        core: &mut Core<S>,
-        message: Message,
-    ) -> Result<Next, Error> {
+    pub(super) fn step<S: LogStore>(&mut self, core: &mut Core<S>, message: Message) -> Result<Next, Error> {
         let (id, term) = (core.id(), core.term);
         match message.kind {
             // Answers to an earlier pre-vote of this term may still arrive; only those to the current
@@ -51,19 +47,10 @@ impl Candidate {
     fn count<S: LogStore>(&mut self, core: &mut Core<S>, message: &Message) -> Next {
         let Message { kind, from, reject, .. } = message;
         let (id, rejection) = (core.id(), if *reject { " rejection" } else { "" });
-        note!(
-            core.journal,
-            Info,
-            "{id:x} received {kind}{rejection} from {from:x} at term {}",
-            core.term
-        );
+        note!(core.journal, Info, "{id:x} received {kind}{rejection} from {from:x} at term {}", core.term);
         self.votes.entry(*from).or_insert(!reject);
         let (granted, refused, result) = core.tracker.tally(&self.votes);
-        note!(
-            core.journal,
-            Info,
-            "{id:x} has received {granted} {kind} votes and {refused} vote rejections"
-        );
+        note!(core.journal, Info, "{id:x} has received {granted} {kind} votes and {refused} vote rejections");
         match result {
             VoteResult::Won if self.pre_vote => Next::Campaign,
             VoteResult::Won => Next::Lead,

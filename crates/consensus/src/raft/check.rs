@@ -51,7 +51,8 @@ pub(super) fn remote(message: &Message, own: u64) -> Result<(), Error> {
 
 /// Checks a message of the member `own` to itself.
 pub(super) fn own(message: &Message, own: u64) -> Result<(), Error> {
-    if message.from != own || !message.kind.needs_durable_state() {
+    // A node votes for itself and has what it appends: it never refuses itself.
+    if message.from != own || message.reject || !message.kind.needs_durable_state() {
         return refusal(message, "not a message to itself");
     }
     Ok(())

@@ -5,11 +5,7 @@ use types::raft::HardState;
 use super::replicate::Appending;
 use crate::{
     Config, Divergence, EntryId, Level, LogLine, LogStore, Message, MessageKind, ReadState, StoreError,
-    journal::Journal,
-    log::RaftLog,
-    message::NO_NODE,
-    prng::Prng,
-    tracker::Tracker,
+    journal::Journal, log::RaftLog, message::NO_NODE, prng::Prng, tracker::Tracker,
 };
 
 /// The part of a node that outlives its roles.

@@ -7,18 +7,12 @@ use super::{
     role::{Campaign, Follower, Next},
 };
 use crate::{
-    EntryId, Error, LogStore, Message, MessageKind, ReadMode, ReadState,
-    conf_change::ConfChangeError,
-    journal::note,
-    message::NO_NODE,
+    EntryId, Error, LogStore, Message, MessageKind, ReadMode, ReadState, conf_change::ConfChangeError,
+    journal::note, message::NO_NODE,
 };
 
 impl Follower {
-    pub(super) fn step<S: LogStore>(
-        &mut self,
-        core: &mut Core<S>,
-        message: Message,
-    ) -> Result<Next, Error> {
+    pub(super) fn step<S: LogStore>(&mut self, core: &mut Core<S>, message: Message) -> Result<Next, Error> {
         match message.kind {
             MessageKind::Append => {
                 self.heard(core, message.from);

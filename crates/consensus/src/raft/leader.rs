@@ -10,12 +10,7 @@ use std::collections::VecDeque;
 use types::raft::Entry;
 
 use super::{core::Core, replicate::Appending, role::Next};
-use crate::{
-    Error, LogStore, Message, MessageKind,
-    journal::note,
-    message::NO_NODE,
-    tracker::Flow,
-};
+use crate::{Error, LogStore, Message, MessageKind, journal::note, message::NO_NODE, tracker::Flow};
 use reads::{ReadRequest, Reads};
 
 /// What only a leader knows. Gone when it steps down.

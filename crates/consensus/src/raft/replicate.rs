@@ -3,12 +3,7 @@
 use bytes::Bytes;
 
 use super::core::Core;
-use crate::{
-    LogStore, Message, MessageKind, StoreError,
-    journal::note,
-    log::payload_len_sum,
-    tracker::Flow,
-};
+use crate::{LogStore, Message, MessageKind, StoreError, journal::note, log::payload_len_sum, tracker::Flow};
 
 /// Whether an append without entries is worth sending: it tells the commit index and probes the log.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -221,13 +221,14 @@ mod tests {
 
     #[test]
     fn stored_nonsense_is_refused() {
-        let state = |voters: &[u64], learners: &[u64], outgoing: &[u64], next: &[u64], auto_leave| ConfState {
-            voters: voters.to_vec(),
-            learners: learners.to_vec(),
-            voters_outgoing: outgoing.to_vec(),
-            learners_next: next.to_vec(),
-            auto_leave,
-        };
+        let state =
+            |voters: &[u64], learners: &[u64], outgoing: &[u64], next: &[u64], auto_leave| ConfState {
+                voters: voters.to_vec(),
+                learners: learners.to_vec(),
+                voters_outgoing: outgoing.to_vec(),
+                learners_next: next.to_vec(),
+                auto_leave,
+            };
         for (case, bad) in [
             state(&[1, 1], &[], &[], &[], false),
             state(&[0], &[], &[], &[], false),

@@ -38,12 +38,9 @@ impl ActiveConfig {
     /// Whether it is what `stored` says, in any order of its lists.
     pub(crate) fn equals(&self, stored: &ConfState) -> bool {
         let mut sorted = stored.clone();
-        for list in [
-            &mut sorted.voters,
-            &mut sorted.learners,
-            &mut sorted.voters_outgoing,
-            &mut sorted.learners_next,
-        ] {
+        for list in
+            [&mut sorted.voters, &mut sorted.learners, &mut sorted.voters_outgoing, &mut sorted.learners_next]
+        {
             list.sort_unstable();
         }
         self.conf_state() == sorted

@@ -32,7 +32,9 @@ impl Checks {
         for (&index, &(term, _)) in &self.applied {
             match node.term(index) {
                 Ok(here) => assert_eq!(here, term, "leader {} lacks the applied entry {index}", status.id),
-                Err(error) => assert_eq!(error, StoreError::Compacted, "leader lacks the applied entry {index}"),
+                Err(error) => {
+                    assert_eq!(error, StoreError::Compacted, "leader lacks the applied entry {index}")
+                }
             }
         }
     }

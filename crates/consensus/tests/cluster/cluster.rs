@@ -222,7 +222,8 @@ impl Cluster {
         };
         let changes = (0..count).map(|_| any_change()).collect();
         let transitions = [Transition::Auto, Transition::JointImplicit, Transition::JointExplicit];
-        let transition = if count == 0 { Transition::Auto } else { transitions[self.random.below(3) as usize] };
+        let transition =
+            if count == 0 { Transition::Auto } else { transitions[self.random.below(3) as usize] };
         let change = ConfChangeV2 { transition, changes, ..ConfChangeV2::default() };
         self.members[at].input(&mut self.checks, |node| node.propose_conf_change(change));
     }

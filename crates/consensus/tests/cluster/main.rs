@@ -80,7 +80,8 @@ fn conf_changes_with_synchronous_writes() {
 #[test]
 fn a_seed_repeats_exactly() {
     let trace = || {
-        let mut cluster = Cluster::new(&Scenario { conf_changes: true, ..Scenario::default() }, Random::new(77));
+        let mut cluster =
+            Cluster::new(&Scenario { conf_changes: true, ..Scenario::default() }, Random::new(77));
         (0..STEPS).for_each(|_| cluster.random_step());
         cluster.heal();
         cluster.trace()

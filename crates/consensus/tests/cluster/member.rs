@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use consensus::{
-    AppendWork, ApplyWork, ConfChangeV2, Config, Divergence, Error, Level, LogStore, MemLog, Message, RawNode,
-    Ready, RoleKind,
+    AppendWork, ApplyWork, ConfChangeV2, Config, Divergence, Error, Level, LogStore, MemLog, Message,
+    RawNode, Ready, RoleKind,
 };
 use types::raft::{ConfState, Entry, EntryKind, Snapshot, SnapshotMeta};
 
@@ -101,7 +101,11 @@ impl Member {
         let Some(node) = &mut self.node else { return };
         match input(node) {
             Ok(()) | Err(Error::ProposalDropped | Error::UnknownPeer) => {}
-            Err(error @ Error::Diverged(Divergence::CommitBeyondLog { .. } | Divergence::CommittedEntry { .. })) => {
+            Err(
+                error @ Error::Diverged(
+                    Divergence::CommitBeyondLog { .. } | Divergence::CommittedEntry { .. },
+                ),
+            ) => {
                 panic!("members never diverge: {error}")
             }
             Err(error) => panic!("{error}"),
@@ -207,7 +211,8 @@ impl Member {
     fn apply_entry(&mut self, entry: &Entry, checks: &mut Checks) {
         assert_eq!(entry.index, self.applied + 1, "entries are applied in order, each once");
         let node = self.node.as_mut().expect("a member that is down does not apply");
-        if let Some(change) = ConfChangeV2::from_entry(entry).expect("only conf changes were proposed as such")
+        if let Some(change) =
+            ConfChangeV2::from_entry(entry).expect("only conf changes were proposed as such")
             && let Ok(conf_state) = node.apply_conf_change(change)
         {
             self.conf_state = conf_state;

@@ -108,12 +108,7 @@ impl Env {
             let config = Config { id, ..template.clone() };
             let raw = RawNode::new(config.clone(), ScriptStore { log, newest });
             let raw = raw.map_err(|error| error.to_string())?;
-            self.nodes.push(Node {
-                raw,
-                config,
-                append_work: VecDeque::new(),
-                apply_work: VecDeque::new(),
-            });
+            self.nodes.push(Node { raw, config, append_work: VecDeque::new(), apply_work: VecDeque::new() });
             self.print_logs();
         }
         Ok(())
@@ -186,7 +181,12 @@ impl Env {
     }
 
     /// Runs one kind of work on several nodes; the output of each is under a headline unless there is one.
-    pub(crate) fn on_each(&mut self, ids: &[u64], doing: &str, work: fn(&mut Env, u64) -> Outcome) -> Outcome {
+    pub(crate) fn on_each(
+        &mut self,
+        ids: &[u64],
+        doing: &str,
+        work: fn(&mut Env, u64) -> Outcome,
+    ) -> Outcome {
         if let [id] = ids {
             return work(self, *id);
         }

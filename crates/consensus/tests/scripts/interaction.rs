@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use consensus::{
-    AnyConfChange, Config, ConfChange, ConfChangeV2, Level, Message, MessageKind, ReadMode, Transition, describe,
+    AnyConfChange, ConfChange, ConfChangeV2, Config, Level, Message, MessageKind, ReadMode, Transition,
+    describe,
 };
 use types::raft::Snapshot;
 
@@ -91,7 +92,8 @@ fn add_nodes(env: &mut Env, case: &Case) -> Outcome {
     };
     let mut snapshot = Snapshot::default();
     for arg in &case.args[1..] {
-        let numbers = || arg.values.iter().map(|value| value.parse().expect("a number")).collect::<Vec<u64>>();
+        let numbers =
+            || arg.values.iter().map(|value| value.parse().expect("a number")).collect::<Vec<u64>>();
         let yes = || arg.values[0] == "true";
         match arg.key.as_str() {
             "voters" => snapshot.meta.conf_state.voters = numbers(),

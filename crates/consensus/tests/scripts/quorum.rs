@@ -27,12 +27,17 @@ pub(crate) fn handle(case: &Case) -> String {
     };
     let key = if case.command == "vote" { "votes" } else { "idx" };
     let arg = case.args.iter().find(|arg| arg.key == key);
-    let values: Vec<&String> = arg.iter().flat_map(|arg| &arg.values).filter(|value| !value.is_empty()).collect();
+    let values: Vec<&String> =
+        arg.iter().flat_map(|arg| &arg.values).filter(|value| !value.is_empty()).collect();
     if values.len() != order.len() {
         return mismatch(&voters, &values, &case.command);
     }
-    let given: BTreeMap<u64, &str> =
-        order.into_iter().zip(values).map(|(id, value)| (id, value.as_str())).filter(|(_, v)| *v != "_").collect();
+    let given: BTreeMap<u64, &str> = order
+        .into_iter()
+        .zip(values)
+        .map(|(id, value)| (id, value.as_str()))
+        .filter(|(_, v)| *v != "_")
+        .collect();
     match case.command.as_str() {
         "committed" => {
             let acked = given.iter().map(|(&id, value)| (id, value.parse().expect("an index"))).collect();

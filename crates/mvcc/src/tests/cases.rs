@@ -225,6 +225,36 @@ fn an_interrupted_compaction_is_resumed() {
 }
 
 #[test]
+fn a_long_history_is_swept_in_slices() {
+    for slice in [1, 2, 7, 1000] {
+        let mut harness = Harness::new();
+        for i in 0..100 {
+            harness.put("hot", &i.to_string());
+            if i % 40 == 39 {
+                harness.delete("hot");
+            }
+        }
+        harness.txn(&[delete_from("hot"), put("hot", "again")]);
+        let at = harness.store.revision();
+        harness.put("hot", "after");
+        harness.commit();
+        harness.compact(at).unwrap();
+        let mut swept = 0;
+        while let CompactStep::Working = harness.step(slice) {
+            swept += 1;
+            harness.check_range(&everything(), at, 0);
+            harness.check_range(&everything(), at + 1, 0);
+            assert!(swept < 1000);
+        }
+        assert!(swept >= 100 / slice);
+        harness.run_job();
+        harness.settle();
+        harness.check_all();
+        harness.check_settled();
+    }
+}
+
+#[test]
 fn a_later_compaction_replaces_one_that_waits() {
     let mut harness = Harness::new();
     for value in ["1", "2", "3", "4", "5", "6"] {

@@ -262,6 +262,28 @@ fn what_a_killed_process_wrote_is_made_durable_by_opening() {
 }
 
 #[test]
+fn what_a_failed_sync_left_visible_is_made_durable_by_opening() {
+    for batches in 1..5u64 {
+        for side in [false, true] {
+            let options = options(1 << 20, side);
+            let disk = disk();
+            let mut wal = create(&disk, &options);
+            for i in 0..batches {
+                wal.append(&entries(i * 3 + 1..=i * 3 + 3, 1, 700), state(1, i * 3)).unwrap();
+            }
+            disk.fail_at(0, Fault::SyncFails);
+            assert!(wal.sync().is_err());
+            let next = disk.kill();
+            drop(wal);
+            let (_, found) = open(&next, &options).unwrap();
+            let (_, after) = open(&next.crash(CrashPlan::LoseUnsynced), &options).unwrap();
+            assert_eq!(after.entries, found.entries);
+            assert_eq!(found.entries.len() as u64, batches * 3, "the page cache shows it all");
+        }
+    }
+}
+
+#[test]
 fn every_read_fault_while_opening_is_an_error_or_harmless() {
     let options = options(2000, true);
     let disk = disk();

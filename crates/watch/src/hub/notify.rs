@@ -7,7 +7,8 @@ use mvcc::{Change, MvccError};
 use self::bodies::{Bodies, Wanted};
 use super::Hub;
 use crate::{
-    event::Event, index::GroupId, lagging::Wait, rows::PrevRows, slab::Slot, slice::Batch, watcher::Options,
+    event::Event, index::GroupId, lagging::Wait, limits::HITS_KEPT, rows::PrevRows, slab::Slot, slice::Batch,
+    watcher::Options,
 };
 
 impl Hub {
@@ -40,6 +41,7 @@ impl Hub {
             self.notify_group(hits, &mut bodies, rows)?;
         }
         hits.clear();
+        hits.shrink_to(HITS_KEPT);
         self.hits = hits;
         self.head = main;
         self.recent.push(bodies.batch, &self.outbox.limits);

@@ -4,11 +4,7 @@ use types::raft::{Entry, EntryKind};
 
 use super::Leader;
 use crate::{
-    Error, LogStore,
-    conf_change::ConfChangeV2,
-    journal::note,
-    log::payload_len_sum,
-    message::NO_NODE,
+    Error, LogStore, conf_change::ConfChangeV2, journal::note, log::payload_len_sum, message::NO_NODE,
     raft::core::Core,
 };
 

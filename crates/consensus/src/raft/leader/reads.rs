@@ -10,10 +10,7 @@ use types::raft::Entry;
 
 use super::Leader;
 use crate::{
-    LogStore, Message, MessageKind, ReadMode, ReadState,
-    message::NO_NODE,
-    quorum::Joint,
-    raft::core::Core,
+    LogStore, Message, MessageKind, ReadMode, ReadState, message::NO_NODE, quorum::Joint, raft::core::Core,
 };
 
 /// Reads that may wait at once; more are dropped, and their readers ask again.

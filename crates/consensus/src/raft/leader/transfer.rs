@@ -36,11 +36,7 @@ impl Leader {
             );
         }
         if to == id {
-            note!(
-                core.journal,
-                Debug,
-                "{id:x} is already leader. Ignored transferring leadership to self"
-            );
+            note!(core.journal, Debug, "{id:x} is already leader. Ignored transferring leadership to self");
             return;
         }
         note!(core.journal, Info, "{id:x} [term {term}] starts to transfer leadership to {to:x}");

@@ -133,7 +133,11 @@ impl World {
         match self.read.take() {
             Some(Read::History(query, history)) => {
                 let chunk = match history {
-                    Some(history) => query.read(history).unwrap(),
+                    Some(history) => {
+                        let chunk = query.read(history).unwrap();
+                        eprintln!("{query:?} -> {} {:?}", chunk.slice.to, chunk.slice.batches.iter().map(|b| (b.main, b.events.len())).collect::<Vec<_>>());
+                        chunk
+                    }
                     None => self.store.read(&query).unwrap(),
                 };
                 self.hub.history_read(query.job, chunk, &self.store);

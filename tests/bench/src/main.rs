@@ -1,0 +1,66 @@
+//! Load on a running member, and paired runs of two servers.
+//!
+//! `bench load ADDRESS ...` drives one server; `bench compare ...` starts two servers in turn with equal flags,
+//! runs the same loads against each, and prints a table with ratios. CPU time per request is read from the
+//! operating system for the whole server process: it is the figure that noise cannot move.
+
+mod client;
+mod compare;
+mod load;
+mod process;
+
+use anyhow::{Context, Result, bail};
+
+use crate::load::{Kind, Load};
+
+const USAGE: &str = "usage:
+  bench load ADDRESS KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
+  bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N]
+KIND: put, get (linearizable), list (10,000 keys of 1 KiB)";
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["load", address, kind, rest @ ..] => {
+            let kind = Kind::from_name(kind).with_context(|| format!("unknown kind {kind}\n{USAGE}"))?;
+            let mut load = Load::new(kind);
+            options(rest, |name, value| {
+                match name {
+                    "--connections" => load.connections = value as usize,
+                    "--in-flight" => load.in_flight = value as usize,
+                    "--requests" => load.requests = value,
+                    "--value" => load.value_bytes = value as usize,
+                    "--keys" => load.keys = value,
+                    _ => bail!("unknown option {name}\n{USAGE}"),
+                }
+                Ok(())
+            })?;
+            println!("{}", load::run(address, &load)?);
+            Ok(())
+        }
+        ["compare", mainstay, etcd, rest @ ..] => {
+            let mut plan = compare::Plan::new(mainstay, etcd);
+            options(rest, |name, value| {
+                match name {
+                    "--requests" => plan.requests = value,
+                    "--rounds" => plan.rounds = value as usize,
+                    "--keys" => plan.keys = value,
+                    _ => bail!("unknown option {name}\n{USAGE}"),
+                }
+                Ok(())
+            })?;
+            compare::run(&plan)
+        }
+        _ => bail!("{USAGE}"),
+    }
+}
+
+/// `--name value` pairs with whole numbers.
+fn options(words: &[&str], mut set: impl FnMut(&str, u64) -> Result<()>) -> Result<()> {
+    for pair in words.chunks(2) {
+        let [name, value] = pair else { bail!("{} needs a value\n{USAGE}", pair[0]) };
+        set(name, value.replace('_', "").parse().with_context(|| format!("{name} {value}"))?)?;
+    }
+    Ok(())
+}
