@@ -53,6 +53,18 @@ pub(crate) fn start(dir: &Path, disk: Arc<dyn Disk>) -> Member {
     start_with(config(dir), disk)
 }
 
+/// A published member; `None` when the disk fails on the way.
+pub(crate) fn try_start(dir: &Path, disk: Arc<dyn Disk>) -> Option<Member> {
+    let member = node::start(config(dir), disk).ok()?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !member.wait_published(Duration::from_millis(20)) {
+        if member.has_ended() || Instant::now() > deadline {
+            return None;
+        }
+    }
+    Some(member)
+}
+
 pub(crate) fn start_with(config: Config, disk: Arc<dyn Disk>) -> Member {
     let member = node::start(config, disk).unwrap_or_else(|e| panic!("{e}"));
     assert!(member.wait_published(Duration::from_secs(10)), "the member did not publish itself");
