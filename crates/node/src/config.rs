@@ -57,6 +57,8 @@ pub struct Config {
     pub learners_max: usize,
     /// Bytes of pages that the backend keeps in memory.
     pub backend_cache_bytes: usize,
+    /// Feature gates for the metrics: name, stage, whether it is on.
+    pub features: Vec<(String, String, bool)>,
     /// Seed of everything that may be random: election timeouts, lease ids, jitter.
     pub seed: u64,
 }
@@ -106,6 +108,7 @@ impl Config {
             lease_checkpoint_persist: false,
             learners_max: 1,
             backend_cache_bytes: 64 << 20,
+            features: Vec::new(),
             seed: 0,
         }
     }

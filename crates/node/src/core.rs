@@ -10,6 +10,7 @@ mod clock;
 mod compaction;
 mod leases;
 mod maintenance;
+mod meters;
 mod outbox;
 mod persist;
 mod propose;
@@ -79,6 +80,7 @@ pub(crate) struct Core {
     publisher: Publisher,
     /// Where frames of watch streams go.
     streams: HashMap<StreamId, OpenStream>,
+    meters: meters::Meters,
     /// Waits for a defragmentation.
     defragmenting: Vec<outbox::ReplyTo>,
     /// Why the core stops, once it does.
@@ -151,12 +153,14 @@ impl Core {
             leases: LeaseDriver::default(),
             compaction: Compaction::default(),
             streams: HashMap::new(),
+            meters: meters::Meters::default(),
             defragmenting: Vec::new(),
             stopping: None,
             config,
         };
         core.compaction.resume_if_needed(&core.state);
         core.refresh_watch_header();
+        core.meter_facts();
         core
     }
 
@@ -241,12 +245,14 @@ impl Core {
         if self.timers.housekeeping_due(now) {
             self.expire_waits();
             self.drive_leases();
+            self.meter_turn();
             self.run_auto_compaction();
             self.propose_cluster_version();
             self.log.send(LogJob::SyncSide);
         }
         if self.timers.purge_due(now) {
             self.purge();
+            self.meter_files();
         }
         self.hub.tick(now);
     }

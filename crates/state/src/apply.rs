@@ -15,6 +15,7 @@ use types::{
 
 use crate::{
     Failure, Rejection, State,
+    counts::operation,
     kv::{self, KvTxn},
     txn::{self, header},
 };
@@ -30,6 +31,8 @@ pub struct Applied {
     pub changes: Vec<KeyChange>,
     /// What the caller has to do about it.
     pub effect: Option<Effect>,
+    /// Name of the request, for metrics; empty for entries that carry none.
+    pub operation: &'static str,
 }
 
 /// The answer to an applied request. Headers carry only a revision, except those of [`Reply::Auth`], which
@@ -156,6 +159,7 @@ impl State {
                 outcome: Ok(Reply::Nothing),
                 changes: Vec::new(),
                 effect: Some(Effect::NewTerm),
+                operation: "",
             }),
             EntryKind::Normal => self.apply_request(entry),
             EntryKind::ConfChange => self.apply_conf_change(entry),
@@ -175,14 +179,15 @@ impl State {
             Some(header) if header.id != 0 => header.id,
             _ => request.id,
         };
+        let operation = operation(&request);
         let physical = request.compaction.as_ref().is_some_and(|compaction| compaction.physical);
         let result = self.authorize_entry(&request).map_err(Failure::from).and_then(|()| self.execute(request));
         match result {
-            Ok((reply, changes, effect)) => Ok(Applied { request_id, outcome: Ok(reply), changes, effect }),
+            Ok((reply, changes, effect)) => Ok(Applied { request_id, outcome: Ok(reply), changes, effect, operation }),
             Err(Failure::Rejected(rejection)) => {
                 let waits = physical && rejection == Rejection::Compacted;
                 let effect = waits.then_some(Effect::WaitForCompaction);
-                Ok(Applied { request_id, outcome: Err(rejection), changes: Vec::new(), effect })
+                Ok(Applied { request_id, outcome: Err(rejection), changes: Vec::new(), effect, operation })
             }
             Err(Failure::Fatal(reason)) => Err(reason),
         }
@@ -245,14 +250,18 @@ impl State {
         kv::check_put(&self.store, &self.leases, put)?;
         let mut txn = KvTxn::begin(&mut self.store, &mut self.leases);
         let reply = txn.put(put)?;
-        Ok((Reply::Put(reply), txn.finish(), None))
+        let (changes, counts) = txn.finish();
+        self.counts.add(counts);
+        Ok((Reply::Put(reply), changes, None))
     }
 
     fn delete_range(&mut self, delete: &pb::DeleteRangeRequest) -> Done {
         self.refuse_when_corrupt()?;
         let mut txn = KvTxn::begin(&mut self.store, &mut self.leases);
         let reply = txn.delete_range(delete)?;
-        Ok((Reply::DeleteRange(reply), txn.finish(), None))
+        let (changes, counts) = txn.finish();
+        self.counts.add(counts);
+        Ok((Reply::DeleteRange(reply), changes, None))
     }
 
     fn txn(&mut self, request: &pb::TxnRequest) -> Done {
@@ -260,7 +269,8 @@ impl State {
         if has_put(request) {
             self.refuse_when_full()?;
         }
-        let (reply, changes) = txn::run(&mut self.store, &mut self.leases, request)?;
+        let (reply, changes, counts) = txn::run(&mut self.store, &mut self.leases, request)?;
+        self.counts.add(counts);
         Ok((Reply::Txn(reply), changes, None))
     }
 
@@ -277,6 +287,7 @@ impl State {
         self.refuse_when_full()?;
         let granted = self.leases.grant(LeaseId(request.id), request.ttl)?;
         self.writes.extend(granted.writes);
+        self.counts.leases_granted += 1;
         done(Reply::LeaseGrant(pb::LeaseGrantResponse {
             header: header(self.store.revision()),
             id: request.id,
@@ -293,7 +304,9 @@ impl State {
         for key in &revoked.keys {
             txn.delete(&KeyRange::single(bytes::Bytes::copy_from_slice(key)));
         }
-        let changes = txn.finish();
+        let (changes, counts) = txn.finish();
+        self.counts.add(counts);
+        self.counts.leases_revoked += 1;
         let reply = pb::LeaseRevokeResponse { header: header(self.store.revision()) };
         Ok((Reply::LeaseRevoke(reply), changes, None))
     }
@@ -333,7 +346,7 @@ impl State {
             Err(stop) => return Err(stop.to_string()),
         };
         let effect = Some(Effect::ConfChange(told, change));
-        Ok(Applied { request_id, outcome, changes: Vec::new(), effect })
+        Ok(Applied { request_id, outcome, changes: Vec::new(), effect, operation: "" })
     }
 
     /// The member of that id, for the caller's own bookkeeping.

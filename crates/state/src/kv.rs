@@ -6,6 +6,7 @@ use proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse, PutRequest, P
 use types::{KeyRange, LeaseId};
 
 use crate::{
+    counts::Counts,
     read,
     rejection::{Failure, Rejection},
     txn::header,
@@ -15,6 +16,7 @@ use crate::{
 pub(crate) struct KvTxn<'a> {
     keys: WriteTxn<'a>,
     leases: &'a mut Leases,
+    counts: Counts,
 }
 
 /// Whether `put` can run on the state as it is. After this nothing about it can fail.
@@ -34,7 +36,7 @@ pub(crate) fn check_put(store: &Store, leases: &Leases, put: &PutRequest) -> Res
 
 impl<'a> KvTxn<'a> {
     pub(crate) fn begin(store: &'a mut Store, leases: &'a mut Leases) -> KvTxn<'a> {
-        KvTxn { keys: store.txn(), leases }
+        KvTxn { keys: store.txn(), leases, counts: Counts::default() }
     }
 
     /// The state with this transaction's changes.
@@ -65,6 +67,8 @@ impl<'a> KvTxn<'a> {
             Some(kv) if put.ignore_lease => LeaseId(kv.lease),
             _ => LeaseId(put.lease),
         };
+        self.counts.puts += 1;
+        self.counts.put_bytes += (put.key.len() + value.len()) as u64;
         self.attach(&put.key, lease)?;
         self.keys.put(&put.key, &value, lease);
         let prev_kv = if put.prev_kv { previous } else { None };
@@ -98,6 +102,7 @@ impl<'a> KvTxn<'a> {
 
     /// Deletes what is in `range` and returns how many keys that were.
     pub(crate) fn delete(&mut self, range: &KeyRange) -> i64 {
+        self.counts.deletes += 1;
         let deleted = self.keys.delete_range(range);
         for row in &deleted {
             self.leases.detach(&row.key);
@@ -105,7 +110,13 @@ impl<'a> KvTxn<'a> {
         i64::try_from(deleted.len()).expect("fewer than 2^63 keys")
     }
 
-    pub(crate) fn finish(self) -> Vec<Change> {
-        self.keys.finish()
+    /// A range was read inside this transaction.
+    pub(crate) fn count_range(&mut self) {
+        self.counts.ranges += 1;
+    }
+
+    /// The changes, and what was done.
+    pub(crate) fn finish(self) -> (Vec<Change>, Counts) {
+        (self.keys.finish(), self.counts)
     }
 }

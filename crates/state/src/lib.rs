@@ -12,6 +12,7 @@
 mod alarms;
 mod apply;
 mod authorize;
+mod counts;
 mod kv;
 mod open;
 mod read;
@@ -30,6 +31,7 @@ use types::Write;
 
 pub use apply::{Applied, AuthReply, Effect, Reply};
 pub use auth::{Authorized, Guarded, Subject};
+pub use counts::{Counts, operation};
 pub use open::{OpenError, Settings};
 pub use read::RangeRows;
 pub use rejection::{Failure, Rejection};
@@ -62,6 +64,7 @@ pub struct State {
     store_ops_committed: u64,
     /// Number of the last batch.
     batch: u64,
+    counts: Counts,
 }
 
 /// An answer to a range read.
@@ -82,8 +85,9 @@ impl State {
     ///
     /// # Errors
     /// `Compacted`, `FutureRevision`; or fatal when the backend fails.
-    pub fn range(&self, request: &proto::etcdserverpb::RangeRequest) -> Result<RangeAnswer, Failure> {
+    pub fn range(&mut self, request: &proto::etcdserverpb::RangeRequest) -> Result<RangeAnswer, Failure> {
         let chosen = read::choose(&self.store, request)?;
+        self.counts.ranges += 1;
         let (more, count, revision) = (chosen.more, chosen.count, chosen.revision);
         Ok(RangeAnswer { rows: chosen.detach(&self.store)?, more, count, revision })
     }
@@ -97,6 +101,11 @@ impl State {
         txn: &proto::etcdserverpb::TxnRequest,
     ) -> Result<proto::etcdserverpb::TxnResponse, Failure> {
         txn::run_read_only(&self.store, txn)
+    }
+
+    /// How much was done since the state was opened.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Keys and their history.

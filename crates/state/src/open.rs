@@ -88,6 +88,7 @@ impl State {
             touched: false,
             sealed: Default::default(),
             batch: 0,
+            counts: Default::default(),
         })
     }
 

@@ -14,6 +14,7 @@ use proto::{
 use types::KeyRange;
 
 use crate::{
+    counts::Counts,
     kv::{self, KvTxn},
     read,
     rejection::Failure,
@@ -160,13 +161,14 @@ pub(crate) fn run(
     store: &mut Store,
     leases: &mut lease::Leases,
     txn: &TxnRequest,
-) -> Result<(TxnResponse, Vec<Change>), Failure> {
+) -> Result<(TxnResponse, Vec<Change>, Counts), Failure> {
     let path = Path::of(store, txn)?;
     check(store, txn, &path, &|put| kv::check_put(store, leases, put))?;
     let mut kv_txn = KvTxn::begin(store, leases);
     let mut response = execute(&mut kv_txn, txn, &path)?;
     response.header = header(kv_txn.revision());
-    Ok((response, kv_txn.finish()))
+    let (changes, counts) = kv_txn.finish();
+    Ok((response, changes, counts))
 }
 
 type PutCheck<'a> = dyn Fn(&PutRequest) -> Result<(), Failure> + 'a;
@@ -192,7 +194,10 @@ fn execute(kv_txn: &mut KvTxn<'_>, txn: &TxnRequest, path: &Path) -> Result<TxnR
     let mut responses = Vec::with_capacity(path.ops(txn).len());
     for op in path.ops(txn) {
         let response = match &op.request {
-            Some(Request::RequestRange(range)) => Response::ResponseRange(run_range(kv_txn.store(), range)?),
+            Some(Request::RequestRange(range)) => {
+                kv_txn.count_range();
+                Response::ResponseRange(run_range(kv_txn.store(), range)?)
+            }
             Some(Request::RequestPut(put)) => Response::ResponsePut(kv_txn.put(put)?),
             Some(Request::RequestDeleteRange(delete)) => Response::ResponseDeleteRange(kv_txn.delete_range(delete)?),
             Some(Request::RequestTxn(inner)) => {

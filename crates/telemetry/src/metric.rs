@@ -123,10 +123,18 @@ impl<M> Family<M> {
         Arc::clone(children.entry(key).or_insert_with(|| Arc::new((self.make)(self.bounds))))
     }
 
+    /// Calls `visit` for each child, in order of label values.
     pub(crate) fn each(&self, mut visit: impl FnMut(&[String], &M)) {
         for (values, metric) in self.children.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             visit(values, metric);
         }
+    }
+}
+
+impl Family<Gauge> {
+    /// Sets every child.
+    pub fn set_all(&self, value: i64) {
+        self.each(|_, gauge| gauge.set(value));
     }
 }
 

@@ -3,7 +3,7 @@
 //! The side file names each record by index, term and a checksum of its frame. The same entry from another member,
 //! encoded again at the same place of the checksum chain, must give that very frame; if it does, the log is what
 //! it was. Nothing else is written: the log never becomes shorter than what was acknowledged, and nothing is
-//! guessed (formats: "After damage or loss", rule 1).
+//! guessed.
 
 use std::{collections::BTreeMap, path::Path};
 

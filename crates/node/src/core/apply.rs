@@ -4,7 +4,7 @@ use bytes::Bytes;
 use consensus::ConfChange;
 use prost::Message;
 use proto::etcdserverpb as pb;
-use state::{Applied, Effect};
+use state::{Applied, Effect, Rejection};
 use telemetry::{line, metrics};
 use types::raft::Entry;
 
@@ -19,8 +19,16 @@ impl Core {
             if entry.index <= self.state.applied() {
                 continue;
             }
+            let begun = self.clock.now();
             match self.state.apply(entry) {
-                Ok(applied) => self.applied(applied),
+                Ok(applied) => {
+                    if !applied.operation.is_empty() {
+                        let secs = self.clock.now().since(begun).as_secs_f64();
+                        let success = matches!(&applied.outcome, Ok(_) | Err(Rejection::Compacted));
+                        self.meters.applied(applied.operation, secs, success);
+                    }
+                    self.applied(applied);
+                }
                 Err(error) => {
                     self.fault(error);
                     return;
@@ -39,25 +47,26 @@ impl Core {
     }
 
     fn applied(&mut self, applied: Applied) {
-        let Applied { request_id, outcome, changes, effect } = applied;
+        let Applied { request_id, outcome, changes, effect, operation } = applied;
         if !changes.is_empty() {
             self.refresh_watch_header();
             self.notify_watchers(&changes);
         }
         let wait_for_compaction = self.carry_out(effect);
-        let Some(waiting) = self.waiters.take(request_id) else {
+        let Some(waiter) = self.waiters.take(request_id) else {
             self.lease_entry_applied();
             return;
         };
+        self.meters.answered(operation, self.now.since(waiter.since).as_secs_f64(), outcome.is_ok());
         let answer = match outcome {
             Ok(reply) => Ok(self.reply(reply)),
             Err(rejection) => Err(Error::Rejected(rejection)),
         };
         self.lease_entry_applied();
         if wait_for_compaction {
-            self.answer_after_compaction(waiting, answer);
+            self.answer_after_compaction(waiter.reply_to, answer);
         } else {
-            self.outbox.reply(waiting, answer);
+            self.outbox.reply(waiter.reply_to, answer);
         }
     }
 
@@ -80,7 +89,10 @@ impl Core {
                 }
                 self.migrate_storage();
             }
-            Some(Effect::Alarms) => self.alarms_changed(),
+            Some(Effect::Alarms) => {
+                self.alarms_changed();
+                self.meter_alarms();
+            }
             // Tokens come with the Auth service; none were handed out.
             Some(Effect::Tokens(_)) => metrics().debugging_auth_revision.set(self.state.auth().revision() as i64),
         }

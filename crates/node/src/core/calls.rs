@@ -197,7 +197,7 @@ impl Core {
         self.outbox.reply(reply_to, answer);
     }
 
-    fn range(&self, request: &pb::RangeRequest) -> Result<Reply, Error> {
+    fn range(&mut self, request: &pb::RangeRequest) -> Result<Reply, Error> {
         let answer = self.state.range(request)?;
         let header = pb::ResponseHeader { revision: answer.revision, ..self.header() };
         Ok(Reply::Range(RangeReply::new(header, answer.rows, answer.more, answer.count)))

@@ -84,9 +84,9 @@ impl Core {
             Err(consensus::Error::ProposalDropped) => {
                 let error = if self.raft.leader() == 0 { Error::NoLeader } else { Error::ProposalDropped };
                 for id in ids {
-                    if let Some(waiting) = self.waiters.take(id) {
+                    if let Some(waiter) = self.waiters.take(id) {
                         telemetry::metrics().server_proposals_failed_total.inc();
-                        self.outbox.reply(waiting, Err(error.clone()));
+                        self.outbox.reply(waiter.reply_to, Err(error.clone()));
                     }
                 }
             }

@@ -6,10 +6,18 @@ use types::Moment;
 
 use super::outbox::ReplyTo;
 
+/// One who waits.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub(crate) reply_to: ReplyTo,
+    /// When it asked.
+    pub(crate) since: Moment,
+}
+
 /// Proposals of this member that were not answered yet.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    by_id: HashMap<u64, ReplyTo>,
+    by_id: HashMap<u64, Waiter>,
     /// Deadlines in order of arrival; all waits are equally long, so the front is the earliest.
     deadlines: VecDeque<(Moment, u64)>,
 }
@@ -17,12 +25,12 @@ pub(crate) struct Waiters {
 impl Waiters {
     /// Remembers who asked for proposal `id`.
     pub(crate) fn insert(&mut self, id: u64, reply_to: ReplyTo, now: Moment, patience: Duration) {
-        self.by_id.insert(id, reply_to);
+        self.by_id.insert(id, Waiter { reply_to, since: now });
         self.deadlines.push_back((now + patience, id));
     }
 
     /// Takes who waits for `id`; `None` when it was another member's proposal, or given up.
-    pub(crate) fn take(&mut self, id: u64) -> Option<ReplyTo> {
+    pub(crate) fn take(&mut self, id: u64) -> Option<Waiter> {
         self.by_id.remove(&id)
     }
 
@@ -39,8 +47,8 @@ impl Waiters {
                 return None;
             }
             self.deadlines.pop_front();
-            if let Some(reply_to) = self.by_id.remove(&id) {
-                return Some(reply_to);
+            if let Some(waiter) = self.by_id.remove(&id) {
+                return Some(waiter.reply_to);
             }
         }
         None
@@ -49,6 +57,6 @@ impl Waiters {
     /// Takes everybody.
     pub(crate) fn drain(&mut self) -> Vec<ReplyTo> {
         self.deadlines.clear();
-        self.by_id.drain().map(|(_, reply_to)| reply_to).collect()
+        self.by_id.drain().map(|(_, waiter)| waiter.reply_to).collect()
     }
 }
