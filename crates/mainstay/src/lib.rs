@@ -1,1 +1,5 @@
-//! The binary: a member of an etcd cluster.
+//! The binary's parts: a member with its network side, from settings to its end.
+
+mod door;
+mod scrape;
+pub mod server;

@@ -28,6 +28,9 @@ pub use api::{
 };
 pub use boot::{BootError, Member, start};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
+pub use auth::Rejection as AuthRejection;
+pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
+pub use lease::LeaseError;
 pub use state::Rejection;
 
 /// The version of etcd that this speaks, stores and answers with.

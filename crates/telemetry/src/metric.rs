@@ -23,6 +23,11 @@ impl Counter {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 
+    /// Takes over a count that is kept elsewhere; never lowers it.
+    pub fn raise_to(&self, total: u64) {
+        self.0.fetch_max(total, Ordering::Relaxed);
+    }
+
     /// The count.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -77,6 +82,15 @@ impl Histogram {
         self.counts[bucket].fetch_add(n, Ordering::Relaxed);
         let millionths = (value.max(0.0) * 1e6).round() as u64;
         self.sum_millionths.fetch_add(millionths.saturating_mul(n), Ordering::Relaxed);
+    }
+
+    /// Takes over counts that are kept elsewhere, one per bucket and one for the last bucket without end, and the
+    /// sum of observations.
+    pub fn take_over(&self, counts: impl IntoIterator<Item = u64>, sum: f64) {
+        for (place, count) in self.counts.iter().zip(counts) {
+            place.store(count, Ordering::Relaxed);
+        }
+        self.sum_millionths.store((sum.max(0.0) * 1e6).round() as u64, Ordering::Relaxed);
     }
 
     /// Upper ends with the number of observations at or below each, and the count of all.

@@ -1,10 +1,11 @@
 //! The member as the rest of the process holds it.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use proto::etcdserverpb::AlarmMember;
 use types::{ClusterId, MemberId};
 
 use super::Port;
@@ -24,6 +25,15 @@ pub struct Summary {
     committed: AtomicU64,
     applied: AtomicU64,
     learner: AtomicBool,
+    texts: Mutex<Texts>,
+}
+
+/// What changes rarely.
+#[derive(Debug, Default)]
+struct Texts {
+    cluster_version: Option<String>,
+    storage_version: Option<String>,
+    alarms: Vec<AlarmMember>,
 }
 
 impl Summary {
@@ -54,6 +64,35 @@ impl Summary {
     /// Whether this member is a learner.
     pub fn is_learner(&self) -> bool {
         self.learner.load(Ordering::Relaxed)
+    }
+
+    /// The cluster version `X.Y.0`; `None` until it is decided.
+    pub fn cluster_version(&self) -> Option<String> {
+        self.texts().cluster_version.clone()
+    }
+
+    /// The storage version `X.Y.0`; `None` when unknown.
+    pub fn storage_version(&self) -> Option<String> {
+        self.texts().storage_version.clone()
+    }
+
+    /// The alarms that are on.
+    pub fn alarms(&self) -> Vec<AlarmMember> {
+        self.texts().alarms.clone()
+    }
+
+    fn texts(&self) -> MutexGuard<'_, Texts> {
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_versions(&self, cluster: Option<String>, storage: Option<String>) {
+        let mut texts = self.texts();
+        texts.cluster_version = cluster;
+        texts.storage_version = storage;
+    }
+
+    pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {
+        self.texts().alarms = alarms;
     }
 
     pub(crate) fn update(&self, leader: u64, term: u64, committed: u64, applied: u64) {

@@ -96,8 +96,9 @@ impl Core {
         metrics().os_fd_limit.set(telemetry::fd_limit().unwrap_or(0) as i64);
     }
 
-    /// One series per alarm that is or was on.
+    /// One series per alarm that is or was on, and the list for health checks.
     pub(super) fn meter_alarms(&self) {
+        self.summary.set_alarms(self.state.alarms(proto::etcdserverpb::AlarmType::None).collect());
         let family = &metrics().debugging_server_alarms;
         family.set_all(0);
         for alarm in self.state.alarms(proto::etcdserverpb::AlarmType::None) {

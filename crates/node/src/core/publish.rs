@@ -98,6 +98,12 @@ impl Core {
 
     /// Brings the storage version to the cluster version.
     pub(super) fn migrate_storage(&mut self) {
+        self.migrate();
+        let cluster = self.state.cluster().version().map(|version| version.to_string());
+        self.summary.set_versions(cluster, self.state.storage_version().map(|version| version.to_string()));
+    }
+
+    fn migrate(&mut self) {
         match self.state.migrate_storage(None) {
             Ok(false) => {}
             Ok(true) => self.persist.want_commit(),

@@ -1,0 +1,181 @@
+//! A member with its network side: started, announced, stopped.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use telemetry::line;
+use vfs::RealDisk;
+
+use crate::{door::Door, scrape::Scraper};
+
+/// How long calls may go on after the server was told to stop.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long a member may take until it has published itself, before that is logged.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Everything that a running server is made from.
+pub struct Plan {
+    /// The member.
+    pub node: node::Config,
+    /// The network side; its pages and notices are filled in here.
+    pub network: Network,
+}
+
+/// The network side, as far as the settings decide it.
+pub struct Network {
+    /// Where to listen, and for what.
+    pub listeners: Vec<rpc::Listener>,
+    /// Needed when a listener is secure.
+    pub tls: Option<rpc::Tls>,
+    /// Bounds.
+    pub limits: rpc::Limits,
+    /// Threads that speak with clients.
+    pub network_threads: usize,
+    /// `--socket-reuse-port`.
+    pub reuse_port: bool,
+    /// `--grpc-keepalive-*`.
+    pub keepalive: rpc::Keepalive,
+    /// `--bcrypt-cost`.
+    pub bcrypt_cost: u32,
+    /// `--metrics=extensive`.
+    pub extensive_metrics: bool,
+    /// `--cors`.
+    pub cors: Vec<String>,
+    /// `--host-whitelist`.
+    pub host_whitelist: Vec<String>,
+}
+
+/// A running server.
+pub struct Running {
+    member: node::Member,
+    network: rpc::Server,
+}
+
+impl Running {
+    /// Starts the member and, once it has published itself, opens the client listeners.
+    ///
+    /// # Errors
+    /// When the directory cannot be served from, or a listener cannot be opened.
+    pub fn start(plan: Plan) -> Result<Running> {
+        let Plan { node: config, network } = plan;
+        let election_timeout = config.tick * config.election_ticks;
+        let member = node::start(config, Arc::new(RealDisk)).context("the member does not start")?;
+        let begun = Instant::now();
+        while !member.wait_published(PUBLISH_PATIENCE) {
+            if member.has_ended() {
+                let reason = member.stop().err().unwrap_or_default();
+                anyhow::bail!("the member ended while it started: {reason}");
+            }
+            line!(Warn, "the member has not published itself yet", "took" => format!("{:?}", begun.elapsed()));
+        }
+        let handle = member.handle();
+        let counters = Arc::new(OnceLock::new());
+        let config = rpc_config(network, election_timeout, &handle, Arc::clone(&counters));
+        let network = match rpc::serve(config, move || Door::new(&handle)) {
+            Ok(network) => network,
+            Err(error) => {
+                // Nobody has connected yet; what the member says of its own stop matters less than this.
+                let _ = member.stop();
+                return Err(error).context("client listeners do not open");
+            }
+        };
+        // Set once: this is the only server of this call.
+        let _ = counters.set(Arc::clone(network.metrics()));
+        for bound in network.addresses() {
+            line!(Info, "serving client traffic insecurely; this is strongly discouraged!", "address" => format!("{bound:?}"));
+        }
+        line!(Info, "ready to serve client requests");
+        Ok(Running { member, network })
+    }
+
+    /// Whether the member has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.member.has_ended()
+    }
+
+    /// Where clients connect.
+    pub fn addresses(&self) -> &[rpc::Bound] {
+        self.network.addresses()
+    }
+
+    /// Stops: clients first, then the member, which makes everything durable.
+    ///
+    /// # Errors
+    /// Why the member could not go on.
+    pub fn stop(self) -> Result<()> {
+        self.network.shutdown(GRACE);
+        self.member.stop().map_err(anyhow::Error::msg)
+    }
+}
+
+fn rpc_config(
+    network: Network,
+    election_timeout: Duration,
+    handle: &node::NodeHandle,
+    counters: Arc<OnceLock<Arc<rpc::Metrics>>>,
+) -> rpc::Config {
+    let scraper = Scraper::new(counters, network.extensive_metrics);
+    let (versions, vars) = (handle.summary(), handle.summary());
+    rpc::Config {
+        listeners: network.listeners,
+        tls: network.tls,
+        limits: network.limits,
+        network_threads: network.network_threads,
+        reuse_port: network.reuse_port,
+        keepalive: network.keepalive,
+        election_timeout,
+        bcrypt_cost: network.bcrypt_cost,
+        handling_histogram: network.extensive_metrics,
+        pages: rpc::Pages {
+            metrics: Arc::new(move |_| scraper.page()),
+            versions: Arc::new(move || rpc::Versions {
+                server: node::SERVER_VERSION.into(),
+                cluster: versions.cluster_version(),
+                storage: versions.storage_version(),
+            }),
+            debug_vars: Arc::new(move || debug_vars(&vars)),
+            cors: network.cors,
+            host_whitelist: network.host_whitelist,
+        },
+        notify: Arc::new(notify),
+    }
+}
+
+/// The variables of `/debug/vars`, by name.
+fn debug_vars(summary: &node::Summary) -> Vec<(String, String)> {
+    let quote = |text: String| format!("{text:?}");
+    let cmdline: Vec<String> = std::env::args().map(quote).collect();
+    let status = format!(
+        "{{\"id\":\"{}\",\"term\":{},\"commit\":{},\"applied\":{},\"lead\":\"{}\"}}",
+        summary.member_id,
+        summary.term(),
+        summary.committed(),
+        summary.applied(),
+        summary.leader().unwrap_or_default()
+    );
+    vec![
+        ("cmdline".into(), format!("[{}]", cmdline.join(","))),
+        ("file_descriptor_limit".into(), telemetry::fd_limit().unwrap_or(0).to_string()),
+        ("memstats".into(), "{}".into()),
+        ("raft.status".into(), status),
+    ]
+}
+
+fn notify(notice: rpc::Notice) {
+    use rpc::Notice;
+    match notice {
+        Notice::Rejected { remote, error } => {
+            line!(Warn, "rejected connection on client endpoint", "remote-addr" => remote, "error" => error);
+        }
+        Notice::AcceptFailed { error } => line!(Warn, "accept failed; trying again", "error" => error),
+        Notice::TlsReloadFailed { error } => {
+            line!(Warn, "changed TLS files cannot be used; the old ones stay in force", "error" => error);
+        }
+        Notice::Unhealthy { path, output } => {
+            line!(Warn, "serving health check failed", "path" => path, "output" => output);
+        }
+    }
+}
