@@ -8,7 +8,10 @@ use vfs::Disk;
 use crate::{
     db::{Db, Options},
     error::BoltError,
-    format::{FIRST_DATA_PAGE, FREELIST_FLAG, NO_FREELIST, PAGE_HEADER_LEN, PageHeader, PageId, Run, TREE_DEPTH_MAX, u64_at},
+    format::{
+        FIRST_DATA_PAGE, FREELIST_FLAG, NO_FREELIST, PAGE_HEADER_LEN, PageHeader, PageId, Run,
+        TREE_DEPTH_MAX, u64_at,
+    },
     page::Page,
     snapshot::{BucketRoot, Snapshot, bucket_root},
     store::Store,
@@ -182,8 +185,9 @@ impl Check<'_> {
             FREELIST_COUNT_FOLLOWS => (1, entry(0).unwrap_or(0)),
             count => (0, u64::from(count)),
         };
-        let ids: Option<Vec<PageId>> =
-            (count <= bytes.len() as u64).then(|| (first..first + count as usize).map(entry).collect()).flatten();
+        let ids: Option<Vec<PageId>> = (count <= bytes.len() as u64)
+            .then(|| (first..first + count as usize).map(entry).collect())
+            .flatten();
         ids.ok_or(BoltError::corrupt(start, "freelist reaches beyond its pages"))
     }
 }

@@ -181,7 +181,11 @@ impl Db {
         if let Some(at) = self.open_bucket(name)? {
             return Ok(at);
         }
-        self.buckets.push(OpenBucket { name: Bytes::copy_from_slice(name), tree: Tree::empty(), changed: true });
+        self.buckets.push(OpenBucket {
+            name: Bytes::copy_from_slice(name),
+            tree: Tree::empty(),
+            changed: true,
+        });
         self.changed = true;
         Ok(self.buckets.len() - 1)
     }
@@ -218,6 +222,9 @@ fn check_value(value: &[u8]) -> Result<(), BoltError> {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("current", &self.current).field("changed", &self.changed).finish_non_exhaustive()
+        f.debug_struct("Db")
+            .field("current", &self.current)
+            .field("changed", &self.changed)
+            .finish_non_exhaustive()
     }
 }

@@ -71,7 +71,8 @@ impl Image {
         }
         let high_water = self.snapshot.meta().high_water;
         let used = self.usage.is_used(start);
-        let end = (start..high_water.min(start + max)).take_while(|id| self.usage.is_used(*id) == used).count();
+        let end =
+            (start..high_water.min(start + max)).take_while(|id| self.usage.is_used(*id) == used).count();
         let run = Run { start, len: end as u64 };
         if used { store.read_verified(run, high_water) } else { Ok(vec![0; end * page_size]) }
     }

@@ -142,7 +142,15 @@ mod tests {
     use super::*;
 
     fn sample() -> Meta {
-        Meta { page_size: 1024, flags: 0, root: 3, sequence: 9, freelist: NO_FREELIST, high_water: 7, txid: 5 }
+        Meta {
+            page_size: 1024,
+            flags: 0,
+            root: 3,
+            sequence: 9,
+            freelist: NO_FREELIST,
+            high_water: 7,
+            txid: 5,
+        }
     }
 
     #[test]

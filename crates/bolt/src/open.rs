@@ -8,7 +8,8 @@ use crate::{
     db::{Db, Options},
     error::BoltError,
     format::{
-        FIRST_DATA_PAGE, FREELIST_FLAG, LEAF_FLAG, PAGE_HEADER_LEN, PAGE_SIZE_MAX, PAGE_SIZE_MIN, PageHeader, PageId,
+        FIRST_DATA_PAGE, FREELIST_FLAG, LEAF_FLAG, PAGE_HEADER_LEN, PAGE_SIZE_MAX, PAGE_SIZE_MIN, PageHeader,
+        PageId,
     },
     meta::{META_LEN, Meta, Stamp, stamp_of},
     node::Child,
@@ -102,7 +103,8 @@ fn initialize(disk: &dyn Disk, path: &Path, file: &dyn File, options: &Options) 
         return Err(BoltError::Invalid { what: "page size is no power of two from 1 KiB to 64 KiB" });
     }
     let image = initial_image(page_size);
-    if len > 0 && (SideFile::exists(disk, options.side_dir.as_deref())? || !is_torn_image(file, len, &image)?) {
+    if len > 0 && (SideFile::exists(disk, options.side_dir.as_deref())? || !is_torn_image(file, len, &image)?)
+    {
         return Ok(());
     }
     file.write_all_at(&image, 0).map_err(BoltError::io("writing the first pages"))?;
@@ -198,7 +200,9 @@ fn load_side(disk: &dyn Disk, newest: &Newest, options: &Options) -> Result<Side
     let Some(dir) = &options.side_dir else { return Ok((None, None, false)) };
     let table = SumTable::default();
     table.reserve(newest.meta.high_water.max(FIRST_DATA_PAGE));
-    let Some(file) = SideFile::open(disk, dir, options.read_only)? else { return Ok((None, Some(table), false)) };
+    let Some(file) = SideFile::open(disk, dir, options.read_only)? else {
+        return Ok((None, Some(table), false));
+    };
     let (side, found) = SideFile::load(file, &newest.meta, newest.stamp, options.seed, &table)?;
     let plain = matches!(found, Found::Ours { plain: true });
     Ok((Some(side), Some(table), plain))

@@ -134,7 +134,9 @@ impl Page {
             if !self.leaf && !(FIRST_DATA_PAGE..high_water).contains(&self.child(index)) {
                 return Err(corrupt("child page lies out of bounds"));
             }
-            if self.leaf && self.flags(index) & BUCKET_ELEMENT_FLAG != 0 && (value_len as usize) < BUCKET_HEADER_LEN
+            if self.leaf
+                && self.flags(index) & BUCKET_ELEMENT_FLAG != 0
+                && (value_len as usize) < BUCKET_HEADER_LEN
             {
                 return Err(corrupt("bucket entry is cut off"));
             }
@@ -267,7 +269,9 @@ impl Page {
 fn prefix(key: &[u8]) -> u64 {
     match key.first_chunk() {
         Some(eight) => u64::from_be_bytes(*eight),
-        None => key.iter().enumerate().fold(0, |prefix, (at, byte)| prefix | u64::from(*byte) << (56 - at * 8)),
+        None => {
+            key.iter().enumerate().fold(0, |prefix, (at, byte)| prefix | u64::from(*byte) << (56 - at * 8))
+        }
     }
 }
 

@@ -149,7 +149,9 @@ impl Settler<'_> {
             let page = node.replaces.map_or(0, |run| run.start);
             return Err(BoltError::corrupt(page, "leaves of one bucket are at different depths"));
         }
-        let Child::Dirty(right) = edges.remove(left + 1).child else { unreachable!("it was just made dirty") };
+        let Child::Dirty(right) = edges.remove(left + 1).child else {
+            unreachable!("it was just made dirty")
+        };
         let Child::Dirty(node) = &mut edges[left].child else { unreachable!("it was just made dirty") };
         self.orphans.extend(right.replaces);
         node.absorb(*right);

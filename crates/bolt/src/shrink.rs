@@ -146,7 +146,8 @@ impl Db {
     fn widen_hole(&mut self, plan: &Plan, tail: Run) -> Result<u64, BoltError> {
         // Not the one right before `tail`, which would have to be moved over itself.
         let Some(hole) = self.space.longest_below(tail.start - 1) else { return Ok(0) };
-        let mut room = self.space.free_pages_below(tail.start).saturating_sub(hole.len + plan.dirty + SPARE_PAGES);
+        let mut room =
+            self.space.free_pages_below(tail.start).saturating_sub(hole.len + plan.dirty + SPARE_PAGES);
         let mut end = hole.end();
         let mut moved = 0;
         for _ in 0..WIDENING_RUNS_MAX {

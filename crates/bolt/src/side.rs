@@ -88,7 +88,11 @@ impl SideFile {
     }
 
     /// Opens or creates `dir/db.sums`; `read_only` creates nothing and may find no file.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, read_only: bool) -> Result<Option<Arc<dyn File>>, BoltError> {
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        read_only: bool,
+    ) -> Result<Option<Arc<dyn File>>, BoltError> {
         let path = dir.join(FILE_NAME);
         let exists = SideFile::exists(disk, Some(dir))?;
         if read_only {

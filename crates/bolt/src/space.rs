@@ -53,7 +53,8 @@ impl Space {
     /// Starts a commit: what no live snapshot can reach becomes free. `live` is ascending and includes the newest
     /// durable state.
     pub(crate) fn begin(&mut self, live: &[Txid]) {
-        let done: Vec<Txid> = self.blocked.keys().copied().filter(|r| live.binary_search(r).is_err()).collect();
+        let done: Vec<Txid> =
+            self.blocked.keys().copied().filter(|r| live.binary_search(r).is_err()).collect();
         let mut candidates = std::mem::take(&mut self.fresh);
         for reader in done {
             candidates.extend(self.blocked.remove(&reader).unwrap_or_default());
@@ -61,7 +62,9 @@ impl Space {
         for freed in candidates {
             let older = live.partition_point(|reader| *reader < freed.freed);
             match live[..older].last() {
-                Some(reader) if *reader >= freed.allocated => self.blocked.entry(*reader).or_default().push(freed),
+                Some(reader) if *reader >= freed.allocated => {
+                    self.blocked.entry(*reader).or_default().push(freed);
+                }
                 _ => {
                     self.waiting_pages -= freed.run.len;
                     self.free.insert(freed.run);
@@ -126,7 +129,7 @@ impl Space {
     pub(crate) fn release(&mut self, run: Run, txid: Txid) {
         let allocated = self.allocated.remove(&run.start).unwrap_or(0);
         self.waiting_pages += run.len;
-        self.waiting_pages -= run.len; let _ = (allocated, txid); self.free.insert(run);
+        self.fresh.push(Freed { run, allocated, freed: txid });
     }
 
     /// One past the highest page that is not free: what a meta page must call the high-water mark.

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::{
     format::{
-        BRANCH_FLAG, BUCKET_HEADER_LEN, ELEMENT_LEN, LEAF_FLAG, PAGE_HEADER_LEN, PageHeader, PageId, Run, Txid,
-        inline_len_max, pages_for, put_u32, put_u64,
+        BRANCH_FLAG, BUCKET_HEADER_LEN, ELEMENT_LEN, LEAF_FLAG, PAGE_HEADER_LEN, PageHeader, PageId, Run,
+        Txid, inline_len_max, pages_for, put_u32, put_u64,
     },
     node::{Body, Child, Edge, Item, Node},
     page::Page,
@@ -115,9 +115,7 @@ pub(crate) fn replaced_runs(child: &Child, runs: &mut Vec<Run>) {
 /// bbolt's rule for inline buckets: one leaf, at most a quarter of a page, no nested buckets.
 pub(crate) fn fits_inline(node: &Node, page_size: usize) -> bool {
     match &node.body {
-        Body::Leaf(items) => {
-            node.size <= inline_len_max(page_size) && !items.iter().any(Item::is_bucket)
-        }
+        Body::Leaf(items) => node.size <= inline_len_max(page_size) && !items.iter().any(Item::is_bucket),
         Body::Branch(_) => false,
     }
 }

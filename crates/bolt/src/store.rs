@@ -36,8 +36,20 @@ struct Readers {
 }
 
 impl Store {
-    pub(crate) fn new(file: Arc<dyn File>, page_size: usize, cache_bytes: usize, sums: Option<SumTable>) -> Store {
-        Store { file, page_size, cache: Cache::new(cache_bytes), sums, plain: false, readers: Mutex::default() }
+    pub(crate) fn new(
+        file: Arc<dyn File>,
+        page_size: usize,
+        cache_bytes: usize,
+        sums: Option<SumTable>,
+    ) -> Store {
+        Store {
+            file,
+            page_size,
+            cache: Cache::new(cache_bytes),
+            sums,
+            plain: false,
+            readers: Mutex::default(),
+        }
     }
 
     /// Page `id`, from the cache or from disk. `high_water` is the reader's own: nothing beyond it is a page.

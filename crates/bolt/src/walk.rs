@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 
 use crate::{
     error::BoltError,
-    format::{FIRST_DATA_PAGE, FREELIST_FLAG, LEAF_FLAG, NO_FREELIST, PageHeader, PageId, Run, TREE_DEPTH_MAX},
+    format::{
+        FIRST_DATA_PAGE, FREELIST_FLAG, LEAF_FLAG, NO_FREELIST, PageHeader, PageId, Run, TREE_DEPTH_MAX,
+    },
     meta::Meta,
     page::Page,
     snapshot::{BucketRoot, bucket_root},

@@ -2,6 +2,8 @@
 //!
 //! CPU time of this thread, system calls included; a shared machine moves it less than the clock on the wall.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 use std::{fs, path::Path, sync::Arc};
 
 use bolt::{Db, Op, Options, Snapshot};

@@ -1,13 +1,22 @@
 //! Power cuts, failed calls and lying disks at every single I/O of a run.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use bolt::{BoltError, Db, Op, Options};
 use bytes::Bytes;
 use common::*;
-use vfs::{CrashPlan, Fault, SimDisk};
+use vfs::{CrashPlan, DirEntry, Disk, Fault, File, LockKind, OpenMode, SimDisk};
 
 /// What a run got done before it was stopped.
 struct Outcome {
@@ -66,16 +75,22 @@ fn batch(random: &mut Random, model: &mut Model, appended: &mut u64) -> Vec<Op> 
     ops.into_iter().map(op).collect()
 }
 
-fn try_open(disk: &SimDisk, options: &Options) -> Result<Db, BoltError> {
+fn try_open<D: Disk + Clone + 'static>(disk: &D, options: &Options) -> Result<Db, BoltError> {
     Db::open(Arc::new(disk.clone()), Path::new(DB_PATH), options.clone())
 }
 
-fn work(disk: &SimDisk, options: &Options, start: &Model, seed: u64, commits: usize) -> Outcome {
+fn work<D: Disk + Clone + 'static>(
+    disk: &D,
+    options: &Options,
+    start: &Model,
+    seed: u64,
+    commits: usize,
+) -> Outcome {
     work_reopening(disk, options, start, seed, commits, commits / 2)
 }
 
-fn work_reopening(
-    disk: &SimDisk,
+fn work_reopening<D: Disk + Clone + 'static>(
+    disk: &D,
     options: &Options,
     start: &Model,
     seed: u64,
@@ -187,7 +202,120 @@ fn power_cut_during_recovery() {
             second.fail_at(second.io_count() + at, Fault::Crash);
             let again = work(&second, &options, &found, 9, 3);
             for plan in plans(at) {
-                assert_recovers(&second.crash(plan.clone()), &options, &again, &format!("{seed} {at} {plan:?}"));
+                assert_recovers(
+                    &second.crash(plan.clone()),
+                    &options,
+                    &again,
+                    &format!("{seed} {at} {plan:?}"),
+                );
+            }
+        }
+    }
+}
+
+/// A disk whose process is killed at a chosen call: that one and all later ones do nothing.
+#[derive(Clone)]
+struct KilledAt {
+    disk: SimDisk,
+    calls_left: Arc<AtomicU64>,
+}
+
+struct KilledFile {
+    file: Arc<dyn File>,
+    calls_left: Arc<AtomicU64>,
+}
+
+fn count(calls_left: &AtomicU64) -> io::Result<()> {
+    let left = calls_left.load(Ordering::Relaxed);
+    calls_left.store(left.saturating_sub(1), Ordering::Relaxed);
+    if left == 0 { Err(io::Error::other("killed")) } else { Ok(()) }
+}
+
+impl Disk for KilledAt {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let file = self.disk.open(path, mode)?;
+        Ok(Arc::new(KilledFile { file, calls_left: Arc::clone(&self.calls_left) }))
+    }
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.disk.exists(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.disk.list(dir)
+    }
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.disk.create_dir_all(dir))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.disk.rename(from, to))
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.disk.remove_file(path))
+    }
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.disk.remove_dir_all(dir))
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.disk.sync_dir(dir))
+    }
+}
+
+impl File for KilledFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.file.write_all_at(buf, offset))
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.file.set_len(len))
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        count(&self.calls_left).and_then(|()| self.file.sync_data())
+    }
+    fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
+        self.file.try_lock(kind)
+    }
+}
+
+/// The process is killed between any two calls; what it left in the system's memory is visible to the next one,
+/// and must not be built upon before it is durable: then the power goes.
+#[test]
+fn killed_and_then_power_cut() {
+    let options = options(1024, 1 << 20, true);
+    for kill_at in 0..io_count(&options, 6) {
+        let first = disk();
+        let killed = KilledAt { disk: first.clone(), calls_left: Arc::new(AtomicU64::new(kill_at)) };
+        let outcome = work(&killed, &options, &Model::new(), 5, 6);
+        let left = first.kill();
+        let (whole, cut) = (CrashPlan::KeepUnsynced, CrashPlan::LoseUnsynced);
+        let found = contents(&try_open(&left.crash(whole.clone()), &options).unwrap().snapshot());
+        // Run anew for each cut, on a disk with the same things not durable: that is what `kill` gives.
+        for cut_at in [1, 2, 4, 6, 8, 11] {
+            let first = disk();
+            let killed = KilledAt { disk: first.clone(), calls_left: Arc::new(AtomicU64::new(kill_at)) };
+            work(&killed, &options, &Model::new(), 5, 6);
+            let second = first.kill();
+            second.fail_at(second.io_count() + cut_at, Fault::Crash);
+            let mut again = work(&second, &options, &found, 9, 3);
+            if again.committed.len() == 1 && again.in_flight.is_none() {
+                // Nothing was committed on top: the older of the two states may come back.
+                again.in_flight = outcome.committed.last().cloned();
+            }
+            for plan in [
+                cut.clone(),
+                whole.clone(),
+                CrashPlan::Seeded { seed: cut_at },
+                CrashPlan::Seeded { seed: 99 },
+            ] {
+                assert_recovers(
+                    &second.crash(plan.clone()),
+                    &options,
+                    &again,
+                    &format!("{kill_at} {cut_at} {plan:?}"),
+                );
             }
         }
     }
@@ -208,7 +336,12 @@ fn failed_calls_stop_the_writer() {
             assert!(matches!(error, BoltError::Io { .. }), "io {at} {fault:?}: {error}");
             disk.clear_faults();
             for plan in [CrashPlan::LoseUnsynced, CrashPlan::KeepUnsynced, CrashPlan::Seeded { seed: at }] {
-                assert_recovers(&disk.crash(plan.clone()), &options, &outcome, &format!("io {at} {fault:?} {plan:?}"));
+                assert_recovers(
+                    &disk.crash(plan.clone()),
+                    &options,
+                    &outcome,
+                    &format!("io {at} {fault:?} {plan:?}"),
+                );
             }
         }
     }
@@ -237,7 +370,9 @@ fn poisoned_takes_nothing_more() {
 fn lying_disks_are_found_out() {
     let options = options(1024, 0, true);
     for at in 0..io_count(&options, 10) {
-        for fault in [Fault::LostWrite, Fault::MisdirectedWrite { forward: 1024 }, Fault::BitFlip { bit: at * 997 }] {
+        for fault in
+            [Fault::LostWrite, Fault::MisdirectedWrite { forward: 1024 }, Fault::BitFlip { bit: at * 997 }]
+        {
             let disk = disk();
             disk.fail_at(disk.io_count() + at, fault);
             // Not reopened: a meta page that never arrived cannot be told from a commit that never came.
@@ -246,7 +381,11 @@ fn lying_disks_are_found_out() {
             if let Ok(found) = read {
                 let newest = outcome.committed.iter().rev().take(2);
                 let known = newest.chain(&outcome.in_flight).any(|model| *model == found);
-                assert!(known, "io {at} {fault:?}: {}", first_difference(&found, outcome.committed.last().unwrap()));
+                assert!(
+                    known,
+                    "io {at} {fault:?}: {}",
+                    first_difference(&found, outcome.committed.last().unwrap())
+                );
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Bit rot, zeroed sectors, and files put back from elsewhere: never a wrong answer.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use std::{path::Path, sync::Arc};
@@ -60,7 +62,9 @@ fn no_flipped_bit_gives_a_wrong_answer() {
         copy.flip_bit(Path::new(DB_PATH), bit).unwrap();
         match read_all(&copy) {
             // The newest meta page is bad: that looks like a cut during its write, and the one before is in order.
-            Ok(found) if bit / 8 < 2 * PAGE_SIZE as u64 => assert!(found == before || found == last, "bit {bit}"),
+            Ok(found) if bit / 8 < 2 * PAGE_SIZE as u64 => {
+                assert!(found == before || found == last, "bit {bit}");
+            }
             Ok(found) => {
                 assert!(found == last, "bit {bit}: {}", first_difference(&found, &last));
                 harmless += 1;
@@ -145,7 +149,8 @@ fn an_older_file_is_damage_not_an_older_state() {
 fn a_file_that_somebody_else_wrote_is_taken_as_it_is() {
     let (disk, [_, last]) = sample();
     let stranger = copy_of(&disk);
-    let mut db = Db::open(Arc::new(stranger.clone()), Path::new(DB_PATH), options(PAGE_SIZE, 0, false)).unwrap();
+    let mut db =
+        Db::open(Arc::new(stranger.clone()), Path::new(DB_PATH), options(PAGE_SIZE, 0, false)).unwrap();
     let mut model = last.clone();
     for n in 0..2 {
         put(&mut db, &mut model, "meta", b"term", &[n]);

@@ -1,5 +1,7 @@
 //! Files that bbolt wrote (tests/bbolt): read, changed, shrunk, and what is nested in them preserved.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use std::{fmt::Write, path::Path, sync::Arc};
@@ -14,7 +16,11 @@ const FILES: [(&str, &[u8], &str); 6] = [
     ("long_values", include_bytes!("bbolt/long_values.db"), include_str!("bbolt/long_values.txt")),
     ("nested", include_bytes!("bbolt/nested.db"), include_str!("bbolt/nested.txt")),
     ("page_size_1024", include_bytes!("bbolt/page_size_1024.db"), include_str!("bbolt/page_size_1024.txt")),
-    ("page_size_16384", include_bytes!("bbolt/page_size_16384.db"), include_str!("bbolt/page_size_16384.txt")),
+    (
+        "page_size_16384",
+        include_bytes!("bbolt/page_size_16384.db"),
+        include_str!("bbolt/page_size_16384.txt"),
+    ),
 ];
 
 fn disk_with(bytes: &[u8]) -> SimDisk {
@@ -81,7 +87,10 @@ fn changes_keep_everything_else() {
         let mut model = contents(&db.snapshot());
         for round in 0..4_u64 {
             let keys: Vec<_> = model["key"].keys().cloned().collect();
-            keys.iter().skip(round as usize).step_by(7).for_each(|key| delete(&mut db, &mut model, "key", key));
+            keys.iter()
+                .skip(round as usize)
+                .step_by(7)
+                .for_each(|key| delete(&mut db, &mut model, "key", key));
             for n in 0..40 {
                 let key = format!("n{:03}", (n * 37 + round * 11) % 500);
                 put(&mut db, &mut model, "key", key.as_bytes(), &value(n, 90 + n as usize * 10));
@@ -179,7 +188,10 @@ fn a_second_process_is_refused() {
     assert!(matches!(again, Err(bolt::BoltError::Locked { .. })));
     let snapshot = db.snapshot();
     drop(db);
-    assert!(Db::open(Arc::new(disk.clone()), Path::new(DB_PATH), options.clone()).is_err(), "a reader holds the lock");
+    assert!(
+        Db::open(Arc::new(disk.clone()), Path::new(DB_PATH), options.clone()).is_err(),
+        "a reader holds the lock"
+    );
     drop(snapshot);
     open(&disk, &options);
 }

@@ -1,5 +1,7 @@
 //! Random work, compared with a plain map after every commit; snapshots are held across commits.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use bolt::{Db, Options, Snapshot};
@@ -21,15 +23,7 @@ impl Run {
     fn new(options: Options) -> Run {
         let disk = disk();
         let db = Some(open(&disk, &options));
-        Run {
-            disk,
-            options,
-            db,
-            model: Model::new(),
-            committed: Model::new(),
-            appended: 0,
-            held: Vec::new(),
-        }
+        Run { disk, options, db, model: Model::new(), committed: Model::new(), appended: 0, held: Vec::new() }
     }
 
     fn db(&mut self) -> &mut Db {
@@ -45,10 +39,23 @@ impl Run {
         assert_clean(&snapshot);
         assert_same(&snapshot, &self.committed);
         assert!(db.size_in_use() <= db.size());
+        self.assert_file_is_long_enough();
         for (snapshot, model) in &self.held {
             assert_clean(snapshot);
             assert!(contents(snapshot) == *model, "a held snapshot changed");
         }
+    }
+
+    /// bbolt maps the file: each page below either meta's high-water mark must be in it.
+    fn assert_file_is_long_enough(&self) {
+        let file = self.disk.contents(DB_PATH.as_ref()).unwrap();
+        let high_water = |slot: usize| {
+            let at = slot * self.options.page_size + 56;
+            u64::from_le_bytes(file[at..at + 8].try_into().unwrap()) * self.options.page_size as u64
+        };
+        let held = self.held.iter().map(|(snapshot, _)| snapshot.size());
+        let needed = held.chain([high_water(0), high_water(1)]).max().unwrap();
+        assert!(file.len() as u64 >= needed, "{} bytes, {needed} are needed", file.len());
     }
 
     fn step(&mut self, step: &Step) {

@@ -1,5 +1,7 @@
 //! Space: what is freed is reused, and given back, while readers go on.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod common;
 
 use std::{sync::mpsc, thread};
@@ -51,7 +53,11 @@ fn shrinking_leaves_next_to_nothing_unused() {
         db.commit().unwrap();
         assert!(wasted_percent(&db) > 50, "{}", wasted_percent(&db));
         let steps = defragment(&mut db, 32);
-        assert!(wasted_percent(&db) < 12, "{page_size} {long}: {} % after {steps} steps", wasted_percent(&db));
+        assert!(
+            wasted_percent(&db) < 12,
+            "{page_size} {long}: {} % after {steps} steps",
+            wasted_percent(&db)
+        );
         assert_eq!(file_len(&disk), db.size());
         assert_clean(&db.snapshot());
         assert_same(&db.snapshot(), &model);
@@ -88,7 +94,9 @@ fn steady_overwriting_does_not_grow_the_file() {
     let mut sizes = Vec::new();
     for round in 0..200_u64 {
         (0..20).for_each(|n| put(&mut db, &mut model, "key", &appended_key(round * 20 + n), &value(n, 100)));
-        (0..20).for_each(|n| delete(&mut db, &mut model, "key", &appended_key(round.saturating_sub(10) * 20 + n)));
+        (0..20).for_each(|n| {
+            delete(&mut db, &mut model, "key", &appended_key(round.saturating_sub(10) * 20 + n));
+        });
         db.commit().unwrap();
         sizes.push(db.size());
     }
@@ -138,7 +146,8 @@ fn readers_and_the_writer_do_not_disturb_each_other() {
         }
         let mut model = Model::new();
         for round in 0..120_u64 {
-            (0..30).for_each(|n| put(&mut db, &mut model, "key", &appended_key(round * 30 + n), &value(n, 120)));
+            (0..30)
+                .for_each(|n| put(&mut db, &mut model, "key", &appended_key(round * 30 + n), &value(n, 120)));
             let old: Vec<_> = model["key"].keys().take(25).cloned().collect();
             old.iter().for_each(|key| delete(&mut db, &mut model, "key", key));
             put(&mut db, &mut model, "meta", b"round", &round.to_be_bytes());

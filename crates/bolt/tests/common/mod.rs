@@ -41,11 +41,7 @@ pub fn value(seed: u64, len: usize) -> Vec<u8> {
 }
 
 pub fn put(db: &mut Db, model: &mut Model, bucket: &'static str, key: &[u8], value: &[u8]) {
-    let op = Op {
-        bucket,
-        key: Bytes::copy_from_slice(key),
-        value: Some(Bytes::copy_from_slice(value)),
-    };
+    let op = Op { bucket, key: Bytes::copy_from_slice(key), value: Some(Bytes::copy_from_slice(value)) };
     db.apply(&op).unwrap();
     model.entry(bucket.into()).or_default().insert(key.to_vec(), value.to_vec());
 }
@@ -89,7 +85,10 @@ pub fn assert_same(snapshot: &Snapshot, model: &Model) {
         while let Some((key, value)) = cursor.prev().unwrap() {
             back.push((key.to_vec(), value.to_vec()));
         }
-        assert!(back.into_iter().eq(rows.iter().rev().map(|(k, v)| (k.clone(), v.clone()))), "{bucket} backwards");
+        assert!(
+            back.into_iter().eq(rows.iter().rev().map(|(k, v)| (k.clone(), v.clone()))),
+            "{bucket} backwards"
+        );
         for (key, value) in rows.iter().step_by(rows.len() / 20 + 1) {
             assert_eq!(snapshot.get(bucket, key).unwrap().as_deref(), Some(&value[..]));
             let mut probe = key.clone();
@@ -140,16 +139,36 @@ pub fn image_bytes(image: &Image) -> Vec<u8> {
 /// One step of random work.
 #[derive(Clone, Debug)]
 pub enum Step {
-    Put { bucket: usize, key: u16, key_len: usize, len: usize },
-    Append { count: u16, len: usize },
-    Delete { bucket: usize, key: u16, key_len: usize },
+    Put {
+        bucket: usize,
+        key: u16,
+        key_len: usize,
+        len: usize,
+    },
+    Append {
+        count: u16,
+        len: usize,
+    },
+    Delete {
+        bucket: usize,
+        key: u16,
+        key_len: usize,
+    },
     /// Deletes a part (in 256ths) of the rows of a bucket, every `stride`-th.
-    Thin { bucket: usize, part: u8, stride: usize },
+    Thin {
+        bucket: usize,
+        part: u8,
+        stride: usize,
+    },
     Commit,
     Reopen,
     Hold,
-    Release { which: usize },
-    Shrink { pages: u64 },
+    Release {
+        which: usize,
+    },
+    Shrink {
+        pages: u64,
+    },
 }
 
 pub fn steps(max: usize) -> impl Strategy<Value = Vec<Step>> {
@@ -202,7 +221,8 @@ pub fn change(db: &mut Db, model: &mut Model, appended: &mut u64, step: &Step) -
         }
         Step::Delete { bucket, key, key_len } => delete(db, model, BUCKETS[bucket], &step_key(key, key_len)),
         Step::Thin { bucket, part, stride } => {
-            let keys: Vec<_> = model.get(BUCKETS[bucket]).into_iter().flat_map(|rows| rows.keys().cloned()).collect();
+            let keys: Vec<_> =
+                model.get(BUCKETS[bucket]).into_iter().flat_map(|rows| rows.keys().cloned()).collect();
             let count = keys.len() * usize::from(part) / 255;
             for key in keys.iter().take(count).step_by(stride) {
                 delete(db, model, BUCKETS[bucket], key);

@@ -133,11 +133,7 @@ impl World {
         match self.read.take() {
             Some(Read::History(query, history)) => {
                 let chunk = match history {
-                    Some(history) => {
-                        let chunk = query.read(history).unwrap();
-                        eprintln!("{query:?} -> {} {:?}", chunk.slice.to, chunk.slice.batches.iter().map(|b| (b.main, b.events.len())).collect::<Vec<_>>());
-                        chunk
-                    }
+                    Some(history) => query.read(history).unwrap(),
                     None => self.store.read(&query).unwrap(),
                 };
                 self.hub.history_read(query.job, chunk, &self.store);
