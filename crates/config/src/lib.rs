@@ -1,1 +1,39 @@
-//! One table of flags: command line, environment, YAML, help.
+//! One table of flags, and everything that follows from it: command line, environment, configuration file, help text,
+//! documentation, and the typed [`Settings`] that a member is started with.
+//!
+//! [`load`] reads the command line in the style of Go's flag package, then either the environment or a configuration
+//! file, checks every rule in etcd's order and words, and returns settings that nobody changes any more. Nothing can
+//! be logged so early: what is to be said is collected as [`Notice`]s.
+//!
+//! Each flag says in the table whether it has an [`Effect`] yet. One that has none is warned about; one that would
+//! restrict access, encrypt or decide about membership stops the start.
+//!
+//! Not here: what flags do, whether certificates are usable (`rpc`), logging (`telemetry`).
+
+mod argv;
+pub mod duration;
+mod env;
+mod file;
+mod flag;
+mod gates;
+mod golang;
+mod help;
+mod load;
+mod notice;
+mod settings;
+mod table;
+pub mod url;
+mod values;
+
+pub use flag::{Effect, Flag, Kind};
+pub use gates::{GATES, Gate, GateFacts, Gates, Stage};
+pub use help::{flags_help, flags_page, status_section, usage};
+pub use load::{Command, LoadError, Sources, default_host, load, read_file};
+pub use notice::{Notice, Severity};
+pub use settings::{
+    Auth, AutoCompaction, BootstrapError, Checks, Cluster, ClusterState, Compaction, Keepalive, Limits,
+    Listeners, Log, LogFormat, LogLevel, LogOutput, Member, Members, Monitoring, Raft, Resolve, Rotation,
+    Settings, Storage, Tls, TlsPolicy, TlsVersion, Tracing,
+};
+pub use table::{FILE_ONLY, GONE, IGNORED, RENAMED, Renamed, Replacement, SECTIONS, Section, flags};
+pub use url::{Scheme, Url, UrlError};

@@ -1,5 +1,6 @@
 //! The binary's parts: a member with its network side, from settings to its end.
 
-mod door;
+mod notify;
+mod plan;
 mod scrape;
 pub mod server;

@@ -1,20 +1,81 @@
 //! A member with its network side: started, announced, stopped.
 
 use std::{
-    sync::{Arc, OnceLock},
+    process::ExitCode,
+    sync::{
+        Arc, OnceLock,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use config::Settings;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    iterator::Signals,
+    low_level::emulate_default_handler,
+};
 use telemetry::line;
 use vfs::RealDisk;
 
-use crate::{door::Door, scrape::Scraper};
+use crate::{notify, plan, scrape::Scraper};
 
 /// How long calls may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(1);
 /// How long a member may take until it has published itself, before that is logged.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two looks whether the member has ended by itself.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Runs a member until it ends or a signal stops it. The signal is then raised again with its default effect, so
+/// that whoever waits sees what ended the process; process 1 exits with 0 instead.
+///
+/// # Errors
+/// When the member does not start, or could not go on.
+pub fn run_server(settings: Settings) -> Result<ExitCode> {
+    // Caught from here on, so that a stop during the start is not lost.
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    let (sender, received) = channel();
+    let signal_handle = signals.handle();
+    let waiter = thread::Builder::new().name("signals".into()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // Nobody listens any more when the member ended by itself.
+            let _ = sender.send(signal);
+        }
+    })?;
+    let running = Running::start(plan::plan(&settings)?)?;
+    notify::ready();
+    let signal = loop {
+        match received.recv_timeout(WATCH_INTERVAL) {
+            Ok(signal) => break Some(signal),
+            Err(RecvTimeoutError::Timeout) if !running.has_ended() => {}
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break None,
+        }
+    };
+    if let Some(signal) = signal {
+        line!(Info, "received signal; shutting down", "signal" => signal_name(signal));
+    }
+    let stopped = running.stop();
+    signal_handle.close();
+    // It has nothing left to do but to end.
+    let _ = waiter.join();
+    stopped?;
+    telemetry::log::flush();
+    match signal {
+        Some(signal) if std::process::id() != 1 => {
+            emulate_default_handler(signal).context("the signal cannot be raised again")?;
+            Ok(ExitCode::FAILURE)
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    if signal == SIGINT { "interrupt" } else { "terminated" }
+}
 
 /// Everything that a running server is made from.
 pub struct Plan {
@@ -74,7 +135,7 @@ impl Running {
         let handle = member.handle();
         let counters = Arc::new(OnceLock::new());
         let config = rpc_config(network, election_timeout, &handle, Arc::clone(&counters));
-        let network = match rpc::serve(config, move || Door::new(&handle)) {
+        let network = match rpc::serve(config, move || rpc::Door::new(&handle)) {
             Ok(network) => network,
             Err(error) => {
                 // Nobody has connected yet; what the member says of its own stop matters less than this.
@@ -85,7 +146,7 @@ impl Running {
         // Set once: this is the only server of this call.
         let _ = counters.set(Arc::clone(network.metrics()));
         for bound in network.addresses() {
-            line!(Info, "serving client traffic insecurely; this is strongly discouraged!", "address" => format!("{bound:?}"));
+            line!(Info, "serving client traffic", "address" => format!("{bound:?}"));
         }
         line!(Info, "ready to serve client requests");
         Ok(Running { member, network })

@@ -42,9 +42,12 @@ pub enum HashKv {
 #[derive(Debug)]
 pub enum HashStep {
     /// There is more to do.
-    Working,
-    /// Not before compaction is done, and the first `ops` ops are committed as far as they are known.
+    Working(Box<HashPlan>),
+    /// It goes on once compaction is done and what it deleted is committed: the first `ops` ops, and more if it is
+    /// not done yet.
     Waiting {
+        /// For the next try.
+        plan: Box<HashPlan>,
         /// As in [`Store::committed`].
         ops: u64,
     },
@@ -104,11 +107,11 @@ impl Store {
         self.hashes.by_revision.values().copied().collect()
     }
 
-    /// Does a bounded part of a plan: looks at up to `max` keys. Not to be called again after `Ready`.
-    pub fn hash_step(&self, plan: &mut HashPlan, max: usize) -> HashStep {
+    /// Does a bounded part of a plan: looks at up to `max` keys.
+    pub fn hash_step(&self, mut plan: Box<HashPlan>, max: usize) -> HashStep {
         let ops = self.compaction.finished_ops();
         if self.compaction.finished() < plan.compacted || self.outbox.committed() < ops {
-            return HashStep::Waiting { ops };
+            return HashStep::Waiting { plan, ops };
         }
         match std::mem::replace(&mut plan.stage, Stage::Done) {
             Stage::Exclude(from) => {
@@ -118,7 +121,7 @@ impl Store {
                     None if plan.excluded.is_empty() => Stage::Done,
                     None => Stage::Survivor(Vec::new()),
                 };
-                HashStep::Working
+                HashStep::Working(plan)
             }
             Stage::Survivor(from) => {
                 let revision = plan.revision;
@@ -127,15 +130,15 @@ impl Store {
                     Search::GoOn(next) => Stage::Survivor(next),
                     Search::Found => Stage::Done,
                     Search::Nothing => {
+                        plan.excluded = RevisionSet::default();
                         Stage::Done
                     }
                 };
-                HashStep::Working
+                HashStep::Working(plan)
             }
             Stage::Done => {
                 let view = self.history_of_everything(plan.revision);
-                let excluded = std::mem::take(&mut plan.excluded);
-                HashStep::Ready(Box::new(HashJob::new(view, plan.revision, plan.compacted, excluded)))
+                HashStep::Ready(Box::new(HashJob::new(view, plan.revision, plan.compacted, plan.excluded)))
             }
         }
     }

@@ -321,3 +321,6 @@ impl KeyIndex {
         self.tree.check();
     }
 }
+
+#[cfg(test)]
+mod tests;

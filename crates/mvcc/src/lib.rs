@@ -13,7 +13,7 @@
 //! that leave the one thread that owns the store: [`Rows`], [`History`] and [`HashJob`] hold a snapshot of the
 //! backend and the few rows that it lacks; a [`Walk`] takes a long range in slices under a [`Pin`].
 //!
-//! The map, from the outside in: [`Store`] (`store`, `restore`), reads (`read`, `pins`), writes (`txn`), compaction
+//! The map, from the outside in: [`Store`] (`store`, `restore`), reads (`read`, `rows`, `pins`), writes (`txn`), compaction
 //! (`compact`), hashes (`hash`), history (`history`); below them the index (`index`: a counted B+tree of packed
 //! leaves, and the older changes beside it), rows (`row`) and the ops not yet written (`outbox`).
 //!
@@ -31,6 +31,7 @@ mod read;
 mod restore;
 mod revision_set;
 mod row;
+mod rows;
 mod store;
 mod txn;
 mod varint;
@@ -44,7 +45,8 @@ pub use hash::{HashAll, HashJob, HashKv, HashPlan, HashStep, KvHash, hash_all};
 pub use history::{History, HistoryRow};
 pub use index::Totals;
 pub use pins::Pin;
-pub use read::{Keys, Listing, RowRef, Rows, Walk};
+pub use read::{Keys, Listing, RowRef, Walk};
 pub use row::{KeyValue, framed_len};
+pub use rows::Rows;
 pub use store::Store;
 pub use txn::{Change, ChangeKind, WriteTxn};

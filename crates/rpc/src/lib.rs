@@ -1,1 +1,54 @@
-//! gRPC over h2, HTTP/1.1 endpoints, TLS: speaks to clients.
+//! Speaks with clients: gRPC over HTTP/2, the HTTP pages, TLS. The only crate that knows etcd's error texts.
+//!
+//! One single-threaded runtime per network thread. A connection is one task ([`connection`](self)): a wake-up
+//! reads all frames that came in, runs the calls that they belong to, and sends all replies in one write. A call
+//! goes head → message → [`validate`] → [`Member`] → [`exchange`](self): headers, messages under the client's flow
+//! control, status. Large replies are streamed out of the member in pieces, so no reply needs memory of its size.
+//!
+//! [`serve`] starts the threads; [`Config`] says where and how; [`Metrics`] counts. The crate knows a member only
+//! through the trait [`Member`].
+//!
+//! Not here: what requests mean (`node`, `state`), names of metrics (`telemetry`), the JSON gateway, Lock and
+//! Election, gRPC reflection, pprof pages.
+#![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
+
+mod budget;
+mod call;
+mod config;
+mod connection;
+mod der;
+mod exchange;
+mod frame_scan;
+mod head;
+mod http1;
+mod listen;
+pub mod member;
+mod message;
+mod method;
+pub mod metrics;
+mod pages;
+mod ping_police;
+mod port;
+mod server;
+mod service;
+pub mod status;
+mod thread;
+mod timeout;
+mod tls;
+pub mod validate;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{
+    Address, Config, Keepalive, Limits, Listener, MESSAGE_OVERHEAD, MetricsPage, Notice, Pages, Tls,
+    TlsVersion, Traffic, UrlError, Versions,
+};
+pub use listen::Bound;
+pub use member::Member;
+pub use method::{Kind, Method};
+pub use metrics::Metrics;
+pub use port::Door;
+pub use server::{ServeError, Server, serve};
+pub use tls::TlsError;

@@ -31,6 +31,19 @@ fn a_fresh_store() {
 }
 
 #[test]
+fn what_leaves_the_store_can_be_sent_to_other_threads() {
+    fn check<T: Send + 'static>() {}
+    check::<crate::Rows>();
+    check::<crate::History>();
+    check::<crate::HashJob>();
+    check::<crate::HashAll>();
+    check::<crate::Walk>();
+    check::<crate::Pin>();
+    check::<crate::Change>();
+    check::<Store>();
+}
+
+#[test]
 fn what_changes_nothing_uses_no_revision() {
     let mut harness = Harness::new();
     harness.put("a", "1");

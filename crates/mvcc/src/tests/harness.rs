@@ -329,9 +329,12 @@ impl Harness {
             HashKv::Plan(plan) => plan,
         };
         for _ in 0..10_000 {
-            match self.store.hash_step(&mut plan, 2) {
-                HashStep::Working => {}
-                HashStep::Waiting { .. } => self.commit(),
+            plan = match self.store.hash_step(plan, 2) {
+                HashStep::Working(plan) => plan,
+                HashStep::Waiting { plan, .. } => {
+                    self.commit();
+                    plan
+                }
                 HashStep::Ready(job) => return job.run().unwrap().hash,
             }
         }

@@ -117,6 +117,28 @@ fn index_alone() {
     );
 }
 
+/// The worst case: nothing that neighbours have in common.
+#[test]
+#[ignore = "a measurement"]
+fn index_of_random_keys() {
+    let mut index = crate::index::KeyIndex::default();
+    for i in 0..KEYS {
+        let mut key = [0; 40];
+        for (place, chunk) in (0_u64..).zip(key.chunks_mut(8)) {
+            let word = (i * 5 + place + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            chunk.copy_from_slice(&(word ^ word >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes());
+        }
+        index.push(&key, |_| crate::index::Record {
+            rev: types::Revision { main: i as i64 + 2, sub: 0 },
+            create_revision: i as i64 + 2,
+            version: 1,
+            row_len: 600,
+            tombstone: false,
+        });
+    }
+    println!("random keys of 40 bytes: {:.1} bytes a key", index.heap_bytes() as f64 / KEYS as f64);
+}
+
 #[test]
 #[ignore = "a measurement"]
 fn store_on_a_backend() {

@@ -123,9 +123,9 @@ impl Core {
     /// rows themselves are read elsewhere.
     fn plan_hash(&mut self, reply_to: ReplyTo, mut plan: Box<mvcc::HashPlan>) {
         loop {
-            match self.state.store().hash_step(&mut plan, HASH_KEYS_PER_STEP) {
-                HashStep::Working => {}
-                HashStep::Waiting { .. } => {
+            match self.state.store().hash_step(plan, HASH_KEYS_PER_STEP) {
+                HashStep::Working(rest) => plan = rest,
+                HashStep::Waiting { plan, .. } => {
                     self.begin_compaction();
                     self.persist.want_commit();
                     self.persist.push_after_next(AfterFlush::HashKv(reply_to, plan));

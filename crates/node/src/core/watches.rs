@@ -34,7 +34,7 @@ impl Core {
         let Some(request) = Request::from_wire(request) else { return };
         let refusal = match &request {
             Request::Create(create) => {
-                let range = create.range.clone();
+                let range = create.range_wanted();
                 watch_refusal(&self.state, &open.caller, &range)
             }
             Request::Cancel { .. } | Request::Progress => None,

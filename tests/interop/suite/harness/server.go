@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,10 +22,12 @@ const (
 	stopWait = 30 * time.Second
 	// portTries bounds the restarts after another process took a chosen port.
 	portTries = 5
-	// advertisedPeer is the peer URL that every member announces. Member and
+	// advertisedPeer is the peer address that every member announces. Member and
 	// cluster id are derived from it, so all single members have the same ids,
 	// wherever they listen.
-	advertisedPeer = "http://127.0.0.1:2380"
+	advertisedPeer = "127.0.0.1:2380"
+	// healthPath asks for readiness; a directory may hold alarms from before.
+	healthPath = "/health?exclude=NOSPACE&exclude=CORRUPT"
 )
 
 // Options say how a server is started. The zero value is a fresh single member.
@@ -39,8 +40,23 @@ type Options struct {
 	Args []string
 	// Env is added to the environment.
 	Env []string
+	// Metrics adds --listen-metrics-urls, which then also serves the readiness
+	// probe.
+	Metrics bool
+	// TLS makes client and peer URLs https, with client certificates required.
+	TLS *TLS
 	// AsEtcd calls mainstay through a symbolic link named etcd.
 	AsEtcd bool
+
+	// member is set for members of a [Cluster].
+	member *membership
+}
+
+// membership is how a server finds its cluster.
+type membership struct {
+	name string
+	// initial is --initial-cluster, state --initial-cluster-state.
+	initial, state string
 }
 
 // Server is one running process.
@@ -51,10 +67,16 @@ type Server struct {
 	DataDir string
 	// Addr is the client endpoint, HOST:PORT.
 	Addr string
+	// MetricsAddr is where metrics and probes are, HOST:PORT; the client endpoint
+	// unless Options.Metrics was set.
+	MetricsAddr string
+	// PeerAddr is the peer endpoint, HOST:PORT.
+	PeerAddr string
 	// LogPath is the file with the process's standard output and error.
 	LogPath string
 
 	opts Options
+	at   ports
 	cmd  *exec.Cmd
 	done chan struct{}
 
@@ -62,7 +84,7 @@ type Server struct {
 	exitErr error
 }
 
-// Launch starts a server and waits until it is healthy.
+// Launch starts a server and waits until it is healthy, alarms left aside.
 func Launch(ctx context.Context, bin Binary, opts Options) (*Server, error) {
 	if opts.WorkDir == "" {
 		return nil, errors.New("harness: WorkDir is required")
@@ -84,16 +106,39 @@ func Launch(ctx context.Context, bin Binary, opts Options) (*Server, error) {
 }
 
 func launchOnce(ctx context.Context, bin Binary, opts Options) (*Server, error) {
-	client, peer, err := freePorts()
+	at, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
+	return launchAt(ctx, bin, opts, at)
+}
+
+// Restart starts the ended server again: same directory, same ports, same flags.
+func (s *Server) Restart(ctx context.Context) (*Server, error) {
+	s.Kill()
+	return launchAt(ctx, s.Bin, s.opts, s.at)
+}
+
+func launchAt(ctx context.Context, bin Binary, opts Options, at ports) (*Server, error) {
+	s, err := spawn(bin, opts, at)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.waitReady(ctx); err != nil {
+		s.Kill()
+		return s, err
+	}
+	return s, nil
+}
+
+// spawn starts a process and does not wait for anything.
+func spawn(bin Binary, opts Options, at ports) (*Server, error) {
 	log, err := os.CreateTemp(opts.WorkDir, bin.Label+"-*.log")
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	path, args, err := commandLine(bin, opts, client, peer)
+	path, args, err := commandLine(bin, opts, at)
 	if err != nil {
 		return nil, err
 	}
@@ -106,66 +151,14 @@ func launchOnce(ctx context.Context, bin Binary, opts Options) (*Server, error) 
 		return nil, fmt.Errorf("start %s: %w", bin.Label, err)
 	}
 	s := &Server{
-		Bin: bin, DataDir: opts.DataDir, Addr: client, LogPath: log.Name(),
-		opts: opts, cmd: cmd, done: make(chan struct{}),
+		Bin: bin, DataDir: opts.DataDir, Addr: at.client, MetricsAddr: at.client, PeerAddr: at.peer, LogPath: log.Name(),
+		opts: opts, at: at, cmd: cmd, done: make(chan struct{}),
+	}
+	if opts.Metrics {
+		s.MetricsAddr = at.metrics
 	}
 	go s.reap()
-	if err := s.waitReady(ctx); err != nil {
-		s.Kill()
-		return s, err
-	}
 	return s, nil
-}
-
-// commandLine builds the executable and its arguments.
-func commandLine(bin Binary, opts Options, client, peer string) (string, []string, error) {
-	path, args := bin.Path, append([]string{}, bin.Prefix...)
-	if opts.AsEtcd {
-		link := filepath.Join(opts.WorkDir, "etcd")
-		if err := os.Symlink(bin.Path, link); err != nil && !os.IsExist(err) {
-			return "", nil, err
-		}
-		path, args = link, nil
-	}
-	args = append(args,
-		"--name=m0",
-		"--data-dir="+opts.DataDir,
-		"--listen-client-urls=http://"+client,
-		"--advertise-client-urls=http://"+client,
-		"--listen-peer-urls=http://"+peer,
-		"--initial-advertise-peer-urls="+advertisedPeer,
-		"--initial-cluster=m0="+advertisedPeer,
-		"--initial-cluster-token=interop",
-		"--log-level=info",
-	)
-	return path, append(args, opts.Args...), nil
-}
-
-// cleanEnv is the environment without ETCD_ variables, which would be taken as
-// flags.
-func cleanEnv() []string {
-	var env []string
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "ETCD_") && !strings.HasPrefix(kv, "ETCDCTL_") {
-			env = append(env, kv)
-		}
-	}
-	return env
-}
-
-// freePorts asks the system for two unused ports on the loopback interface.
-func freePorts() (client, peer string, err error) {
-	a, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer a.Close()
-	b, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer b.Close()
-	return a.Addr().String(), b.Addr().String(), nil
 }
 
 func (s *Server) reap() {
@@ -199,7 +192,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 func (s *Server) healthy(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Addr+"/health", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.MetricsAddr+healthPath, nil)
 	if err != nil {
 		return false
 	}

@@ -20,13 +20,29 @@ func Start(t testing.TB, bin Binary, opts Options) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	endWith(t, s)
+	return s
+}
+
+// StartAgain restarts an ended server for the rest of the test.
+func (s *Server) StartAgain(t testing.TB) *Server {
+	t.Helper()
+	again, err := s.Restart(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	endWith(t, again)
+	return again
+}
+
+// endWith kills the server when the test ends.
+func endWith(t testing.TB, s *Server) {
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
-			t.Logf("last lines of %s:\n%s", bin.Label, s.LogTail(logLines))
+			t.Logf("last lines of %s:\n%s", s.Bin.Label, s.LogTail(logLines))
 		}
 	})
-	return s
 }
 
 // Client dials the server for the length of a test.
@@ -46,4 +62,12 @@ func Context(t testing.TB, limit time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// EachServer runs a test against upstream's 3.7, which shows that the test asks
+// for what etcd does, and against the server under test.
+func EachServer(t *testing.T, test func(t *testing.T, bin Binary)) {
+	t.Helper()
+	t.Run("etcd", func(t *testing.T) { test(t, MustEtcd(t, "3.7")) })
+	t.Run("target", func(t *testing.T) { test(t, MustTarget(t)) })
 }

@@ -1,0 +1,132 @@
+//! From settings to what the member and the network side take.
+
+use config::{Gate, Settings, TlsVersion, Url};
+
+use crate::server::{Network, Plan};
+
+/// Threads that speak with clients. More of them pay only with more cores than the core and log threads need.
+const NETWORK_THREADS_MAX: usize = 4;
+
+/// What a server with these settings is made from.
+///
+/// # Errors
+/// When a URL is none to listen at.
+pub(crate) fn plan(settings: &Settings) -> anyhow::Result<Plan> {
+    Ok(Plan { node: node(settings), network: network(settings)? })
+}
+
+fn texts(urls: &[Url]) -> Vec<String> {
+    urls.iter().map(Url::to_string).collect()
+}
+
+fn node(settings: &Settings) -> node::Config {
+    let Settings { member, cluster, raft, storage, limits, compaction, checks, gates, .. } = settings;
+    let features = gates.all().map(|(facts, on)| (facts.name.to_string(), facts.stage.to_string(), on));
+    node::Config {
+        wal_dir: member.wal_dir.clone(),
+        initial_cluster: cluster.initial.clone(),
+        initial_cluster_token: cluster.token.clone(),
+        advertise_peer_urls: texts(&cluster.advertise_peer),
+        advertise_client_urls: texts(&cluster.advertise_client),
+        tick: raft.tick,
+        election_ticks: raft.election_ticks,
+        snapshot_count: storage.snapshot_count,
+        snapshot_catchup_entries: storage.snapshot_catchup_entries,
+        wals_max: size(storage.wals_max),
+        snaps_max: size(storage.snapshots_max),
+        quota_bytes: storage.quota_bytes,
+        quota_reported: storage.quota_reported,
+        backend_batch_interval: storage.backend_batch_interval,
+        backend_batch_limit: size(storage.backend_batch_limit),
+        request_bytes_max: size(limits.request_bytes_max),
+        compaction_batch_limit: size(compaction.batch_limit),
+        compaction_sleep: compaction.sleep,
+        auto_compaction: match compaction.auto {
+            config::AutoCompaction::Off => node::AutoCompaction::Off,
+            config::AutoCompaction::Periodic(period) => node::AutoCompaction::Periodic(period),
+            config::AutoCompaction::Revision(count) => node::AutoCompaction::Revision(count),
+        },
+        progress_notify_interval: checks.watch_progress_notify,
+        lease_checkpoint: gates.enabled(Gate::LeaseCheckpoint),
+        lease_checkpoint_persist: gates.enabled(Gate::LeaseCheckpointPersist),
+        learners_max: cluster.learners_max,
+        features: features.collect(),
+        seed: seed(),
+        ..node::Config::new(&member.name, &member.data_dir)
+    }
+}
+
+/// A setting as a size in memory; what does not fit is as good as no bound.
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Different in each process: only the spreading of election timeouts and jitter depends on it.
+fn seed() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)
+}
+
+fn network(settings: &Settings) -> anyhow::Result<Network> {
+    let listeners = &settings.listeners;
+    let traffic = if listeners.client_http.is_empty() { rpc::Traffic::All } else { rpc::Traffic::Grpc };
+    let groups = [
+        (&listeners.client, traffic),
+        (&listeners.client_http, rpc::Traffic::Http),
+        (&listeners.metrics, rpc::Traffic::Metrics),
+    ];
+    let mut all = Vec::new();
+    for (urls, traffic) in groups {
+        for url in urls {
+            all.push(rpc::Listener::parse(&url.to_string(), traffic)?);
+        }
+    }
+    let keepalive = &listeners.keepalive;
+    Ok(Network {
+        listeners: all,
+        tls: tls(settings),
+        limits: rpc::Limits {
+            request_bytes_max: size(settings.limits.request_bytes_max),
+            txn_ops_max: size(settings.limits.txn_ops_max),
+            streams_max: settings.limits.streams_max,
+            ..rpc::Limits::default()
+        },
+        network_threads: network_threads(),
+        reuse_port: listeners.reuse_port,
+        keepalive: rpc::Keepalive {
+            min_time: keepalive.min_time,
+            interval: keepalive.interval,
+            timeout: keepalive.timeout,
+        },
+        bcrypt_cost: settings.auth.bcrypt_cost,
+        extensive_metrics: settings.monitoring.extensive_metrics,
+        cors: listeners.cors.clone(),
+        host_whitelist: listeners.host_whitelist.clone(),
+    })
+}
+
+/// The core and the log thread want a processor each where there are enough.
+fn network_threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    processors.saturating_sub(2).clamp(1, NETWORK_THREADS_MAX)
+}
+
+fn tls(settings: &Settings) -> Option<rpc::Tls> {
+    let (tls, policy) = (&settings.client_tls, &settings.tls_policy);
+    let (cert, key) = (tls.cert.clone()?, tls.key.clone()?);
+    let version = |version: TlsVersion| match version {
+        TlsVersion::Tls12 => rpc::TlsVersion::Tls12,
+        TlsVersion::Tls13 => rpc::TlsVersion::Tls13,
+    };
+    Some(rpc::Tls {
+        cert,
+        key,
+        trusted_ca: tls.trusted_ca.clone(),
+        client_cert_auth: tls.client_cert_auth,
+        crl: tls.crl.clone(),
+        allowed_hostnames: tls.allowed_hostnames.clone(),
+        cipher_suites: policy.cipher_suites.clone(),
+        version_min: policy.version_min.map(version),
+        version_max: policy.version_max.map(version),
+    })
+}

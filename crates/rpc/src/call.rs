@@ -1,0 +1,327 @@
+//! One call: from the request's headers to its last status.
+
+use std::{cell::Cell, pin::pin, rc::Rc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use h2::{RecvStream, server::SendResponse};
+use http::Request;
+use prost::{Message, encoding::encode_varint};
+use tokio::time::Instant;
+
+use crate::{
+    budget::Hold,
+    connection::Peer,
+    exchange::{End, Exchange, trailers_only},
+    head,
+    member::{Body, Caller, Member},
+    message::{self, Encoding, Messages, PREFIX_LEN, ReadError},
+    method::{Kind, Method},
+    metrics::ApiVersion,
+    service,
+    status::{Code, Reason, Status},
+    thread::Thread,
+};
+
+/// A streamed reply is asked for in pieces of this many bytes.
+const PIECE: usize = 64 << 10;
+/// A reply up to this many bytes leaves as one piece.
+const SMALL: usize = 16 << 10;
+/// Key of `RangeStreamResponse.range_response`.
+const KEY_RANGE_RESPONSE: u8 = 0x0a;
+
+/// A call under way.
+pub(crate) struct Call<M> {
+    pub(crate) thread: Rc<Thread<M>>,
+    pub(crate) method: Method,
+    pub(crate) caller: Caller,
+    pub(crate) messages: Messages,
+    pub(crate) exchange: Exchange,
+    /// Bytes that the call holds.
+    hold: Option<Hold>,
+    needs_leader: bool,
+    /// `None` when it is no text.
+    api_version: Option<ApiVersion>,
+    /// When the handler began, as far as metrics go.
+    started: Option<Instant>,
+}
+
+impl<M: Member> Call<M> {
+    /// The call of a request; `None` when it could be answered at once. `wrote` is set whenever something is handed
+    /// to `h2`.
+    pub(crate) fn open(
+        thread: &Rc<Thread<M>>,
+        peer: &Peer,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        wrote: &Rc<Cell<bool>>,
+    ) -> Option<Call<M>> {
+        let (parts, body) = request.into_parts();
+        let head = match head::parse(&parts) {
+            Ok(head) => head,
+            Err(refusal) => {
+                // An error means that the client is gone.
+                let _ = respond.send_response(trailers_only(refusal.http, &refusal.status), true);
+                wrote.set(true);
+                return None;
+            }
+        };
+        let routed = Method::of_path(parts.uri.path());
+        let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let encoding = head.encoding.unwrap_or(Encoding::Identity);
+        let mut exchange =
+            Exchange::new(Rc::clone(&thread.templates), respond, encoding, deadline, Rc::clone(wrote));
+        let early = head.timeout.is_some_and(|timeout| timeout.is_zero());
+        let method = match routed {
+            Ok(method) if !early => method,
+            Ok(_) => {
+                exchange.finish(Err(Reason::ContextDeadline.into()));
+                return None;
+            }
+            Err(status) => {
+                exchange.finish(Err(status.into()));
+                return None;
+            }
+        };
+        let common_name = if head.from_gateway { None } else { peer.common_name.clone() };
+        let version = match &head.api_version {
+            Some(value) => std::str::from_utf8(value.as_bytes()).ok(),
+            None => Some("unknown"),
+        };
+        Some(Call {
+            method,
+            caller: Caller { token: head.token, common_name, internal: false },
+            messages: Messages::new(body, encoding, thread.common.message_bytes_max()),
+            exchange,
+            hold: None,
+            needs_leader: head.needs_leader,
+            api_version: version.map(|version| thread.shard.version(version)),
+            started: None,
+            thread: Rc::clone(thread),
+        })
+    }
+
+    /// Serves the call to its end.
+    pub(crate) async fn run(&mut self) {
+        let result = service::dispatch(self).await;
+        let code = self.exchange.finish(result);
+        if let Some(started) = self.started {
+            let counts = self.thread.shard.method(self.method);
+            counts.handled[code as usize].add(1);
+            if self.thread.common.handling_histogram {
+                counts.observe(started.elapsed());
+            }
+        }
+    }
+
+    /// The request of a unary call, whose handler begins with it.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn unary_request<Q: Message + Default>(&mut self) -> Result<Q, End> {
+        let bytes = match self.exchange.wait(pin!(self.messages.next())).await? {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Err(Status::new(Code::Unknown, "EOF").into()),
+            Err(ReadError::Truncated) => return Err(Status::new(Code::Unknown, "unexpected EOF").into()),
+            Err(ReadError::Gone) => return Err(End::Gone),
+            Err(ReadError::Refused(status)) => return Err(status.into()),
+        };
+        if bytes.len() > SMALL {
+            // A call waits long for the log; its bytes should not block the calls behind it.
+            self.messages.release();
+        }
+        self.hold_bytes(bytes.len())?;
+        let request = self.decode(bytes).ok_or_else(Status::unary_not_protobuf)?;
+        self.begin();
+        Ok(request)
+    }
+
+    /// Begins the handler of a stream: checks what is checked before the first message.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) fn begin_stream(&mut self) -> Result<(), End> {
+        self.begin();
+        self.admit(self.method == Method::Snapshot)?;
+        self.exchange.set_cut(self.thread.stream_cut(self.needs_leader));
+        Ok(())
+    }
+
+    /// The next message of a stream; `None` when the client has no more.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn next_request<Q: Message + Default>(&mut self) -> Result<Option<Q>, End> {
+        let next = self.exchange.wait(pin!(self.messages.next())).await?;
+        self.decode_next(next)
+    }
+
+    /// Decodes what [`Messages::next`] gave on a stream.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) fn decode_next<Q: Message + Default>(
+        &self,
+        next: Result<Option<Bytes>, ReadError>,
+    ) -> Result<Option<Q>, End> {
+        decode_next(&self.thread, self.method, next)
+    }
+
+    /// The only message of a server-streaming call.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn stream_request<Q: Message + Default>(&mut self) -> Result<Q, End> {
+        match self.next_request().await? {
+            Some(request) => Ok(request),
+            None => Err(Status::new(Code::Unknown, "EOF").into()),
+        }
+    }
+
+    fn decode<Q: Message + Default>(&self, bytes: Bytes) -> Option<Q> {
+        decode(&self.thread, bytes)
+    }
+
+    fn begin(&mut self) {
+        let counts = self.thread.shard.method(self.method);
+        counts.started.add(1);
+        if self.method.kind() == Kind::Unary {
+            counts.received.add(1);
+        }
+        // The clock is read only when somebody wants to know.
+        self.started = Some(match self.thread.common.handling_histogram {
+            true => Instant::now(),
+            false => self.thread.common.epoch,
+        });
+    }
+
+    /// Checks that hold for every call (upstream: server/etcdserver/api/v3rpc/interceptor.go).
+    ///
+    /// # Errors
+    /// `NotSupportedForLearner`, `InvalidClientApiVersion`, `NoLeader`.
+    pub(crate) fn admit(&self, learner_serves: bool) -> Result<(), Reason> {
+        let member = &self.thread.member;
+        if !learner_serves && member.is_learner() {
+            return Err(Reason::NotSupportedForLearner);
+        }
+        let version = self.api_version.ok_or(Reason::InvalidClientApiVersion)?;
+        self.thread.shard.count_request(version, self.method.kind());
+        if self.needs_leader && !member.has_leader() {
+            return Err(Reason::NoLeader);
+        }
+        Ok(())
+    }
+
+    /// Holds `bytes` of the budget, in all, until the call ends.
+    ///
+    /// # Errors
+    /// When the budget is spent.
+    pub(crate) fn hold_bytes(&mut self, bytes: usize) -> Result<(), Status> {
+        let held = match &mut self.hold {
+            Some(hold) => hold.resize(bytes),
+            None => {
+                self.hold = self.thread.share.hold(bytes);
+                self.hold.is_some()
+            }
+        };
+        if held { Ok(()) } else { Err(Status::over_budget()) }
+    }
+
+    /// Sends a reply.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn send(&mut self, reply: &impl Message) -> Result<(), End> {
+        let framed = message::frame(reply, self.exchange.encoding())?;
+        self.count_sent(framed.len() - PREFIX_LEN);
+        if framed.len() > SMALL {
+            self.hold_bytes(framed.len())?;
+        }
+        self.exchange.send(framed).await
+    }
+
+    /// Sends a reply that makes its own bytes, in bounded memory.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn send_body(&mut self, body: &mut impl Body) -> Result<(), End> {
+        self.send_pieces(&[], body).await
+    }
+
+    /// Sends a body as `RangeStreamResponse.range_response`.
+    ///
+    /// # Errors
+    /// What ends the call.
+    pub(crate) async fn send_wrapped(&mut self, body: &mut impl Body) -> Result<(), End> {
+        let mut wrapper = vec![KEY_RANGE_RESPONSE];
+        encode_varint(body.encoded_len() as u64, &mut wrapper);
+        self.send_pieces(&wrapper, body).await
+    }
+
+    /// Sends `wrapper` and the body as one message.
+    async fn send_pieces(&mut self, wrapper: &[u8], body: &mut impl Body) -> Result<(), End> {
+        let mut left = body.encoded_len();
+        let total = wrapper.len() + left;
+        let mut first = BytesMut::with_capacity(PREFIX_LEN + wrapper.len() + left.min(SMALL));
+        first.put_slice(&message::prefix(total)?);
+        first.put_slice(wrapper);
+        while left > 0 && first.len() < SMALL {
+            let next = next_piece(body, SMALL - first.len(), &mut left)?;
+            first.put_slice(&next);
+        }
+        self.count_sent(total);
+        if left > 0 {
+            self.hold_bytes(2 * PIECE)?;
+        }
+        self.exchange.send_part(first.freeze(), left == 0).await?;
+        while left > 0 {
+            let next = next_piece(body, PIECE, &mut left)?;
+            self.exchange.send_part(next, left == 0).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a message to the client, of `len` bytes without its prefix.
+    pub(crate) fn count_sent(&self, len: usize) {
+        let shard = &self.thread.shard;
+        shard.method(self.method).sent.add(1);
+        shard.sent_bytes.add(len as u64);
+    }
+}
+
+/// Decodes what [`Messages::next`] gave on a stream.
+///
+/// # Errors
+/// What ends the call.
+pub(crate) fn decode_next<M, Q: Message + Default>(
+    thread: &Thread<M>,
+    method: Method,
+    next: Result<Option<Bytes>, ReadError>,
+) -> Result<Option<Q>, End> {
+    match next {
+        Ok(Some(bytes)) => {
+            thread.shard.method(method).received.add(1);
+            Ok(Some(decode(thread, bytes).ok_or_else(Status::stream_not_protobuf)?))
+        }
+        Ok(None) => Ok(None),
+        Err(ReadError::Truncated) => Err(Status::new(Code::Internal, "unexpected EOF").into()),
+        Err(ReadError::Gone) => Err(End::Gone),
+        Err(ReadError::Refused(status)) => Err(status.into()),
+    }
+}
+
+fn decode<M, Q: Message + Default>(thread: &Thread<M>, bytes: Bytes) -> Option<Q> {
+    thread.shard.received_bytes.add(bytes.len() as u64);
+    Q::decode(bytes).ok()
+}
+
+/// The next piece of a body of which `left` bytes were announced and not yet given.
+fn next_piece(body: &mut impl Body, max: usize, left: &mut usize) -> Result<Bytes, Reason> {
+    let piece = body.next_piece(max)?.unwrap_or_default();
+    match left.checked_sub(piece.len()) {
+        Some(rest) if !piece.is_empty() => {
+            *left = rest;
+            Ok(piece)
+        }
+        _ => Err(Reason::Other("a reply has another length than announced".into())),
+    }
+}

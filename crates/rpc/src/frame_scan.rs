@@ -1,0 +1,91 @@
+//! Reads HTTP/2 frame heads on the way past, because `h2` answers pings without telling us.
+
+/// Length of the client's connection preface, which precedes its first frame.
+pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const HEAD_LEN: usize = 9;
+const TYPE_HEADERS: u8 = 1;
+const TYPE_PING: u8 = 6;
+const FLAG_ACK: u8 = 1;
+
+/// Follows the bytes that a client sends, from the preface on.
+#[derive(Debug)]
+pub(crate) struct FrameScan {
+    head: [u8; HEAD_LEN],
+    /// Bytes of `head` that are filled.
+    have: usize,
+    /// Bytes to pass over: the preface, or the rest of a frame.
+    skip: usize,
+    /// Pings that ask for an answer, so far.
+    pings: u32,
+    /// The highest stream that the client opened; zero for none.
+    last_stream: u32,
+}
+
+impl FrameScan {
+    pub(crate) fn new() -> FrameScan {
+        FrameScan { head: [0; HEAD_LEN], have: 0, skip: PREFACE.len(), pings: 0, last_stream: 0 }
+    }
+
+    /// Pings that ask for an answer, so far.
+    pub(crate) fn pings(&self) -> u32 {
+        self.pings
+    }
+
+    /// The highest stream that the client opened; zero for none.
+    pub(crate) fn last_stream(&self) -> u32 {
+        self.last_stream
+    }
+
+    /// Takes the next bytes, however they are cut.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+        loop {
+            let passed = self.skip.min(bytes.len());
+            self.skip -= passed;
+            bytes = &bytes[passed..];
+            if bytes.is_empty() {
+                return;
+            }
+            let taken = (HEAD_LEN - self.have).min(bytes.len());
+            self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
+            self.have += taken;
+            bytes = &bytes[taken..];
+            if self.have == HEAD_LEN {
+                self.have = 0;
+                self.frame();
+            }
+        }
+    }
+
+    fn frame(&mut self) {
+        let [len @ .., kind, flags, s0, s1, s2, s3] = self.head;
+        self.skip = usize::from(len[0]) << 16 | usize::from(len[1]) << 8 | usize::from(len[2]);
+        match kind {
+            TYPE_PING if flags & FLAG_ACK == 0 => self.pings = self.pings.wrapping_add(1),
+            TYPE_HEADERS => {
+                let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
+                self.last_stream = self.last_stream.max(stream);
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pings_are_counted_however_the_bytes_are_cut() {
+        let mut bytes = PREFACE.to_vec();
+        bytes.extend([0, 0, 3, TYPE_HEADERS, 4, 0, 0, 0, 5, TYPE_PING, 0, 0]);
+        bytes.extend([0, 0, 8, TYPE_PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        bytes.extend([0, 0, 8, TYPE_PING, FLAG_ACK, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        bytes.extend([0, 0, 8, TYPE_PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        for step in 1..=bytes.len() {
+            let mut scan = FrameScan::new();
+            bytes.chunks(step).for_each(|part| scan.feed(part));
+            assert_eq!((scan.pings(), scan.last_stream()), (2, 5), "step {step}");
+        }
+    }
+}

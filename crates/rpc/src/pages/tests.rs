@@ -1,0 +1,24 @@
+use http::Request;
+
+use super::*;
+
+#[test]
+fn queries_are_decoded() {
+    let parts = |uri: &str| Request::get(uri).body(()).unwrap().into_parts().0;
+    let request = parts("/readyz?exclude=a%20b&verbose&exclude=c+d&excluded=no&exclude=%zz");
+    assert_eq!(query_values(&request, "exclude"), ["a b", "c d", "%zz"]);
+    assert_eq!(query_values(&request, "verbose"), [""]);
+    assert!(query_values(&parts("/readyz"), "verbose").is_empty());
+}
+
+#[test]
+fn json_is_escaped_like_go_does() {
+    assert_eq!(json_string("a\"b\\c\n<d>&\u{1}é"), "\"a\\\"b\\\\c\\n\\u003cd\\u003e\\u0026\\u0001é\"");
+}
+
+#[test]
+fn host_names_lose_their_port() {
+    for (host, name) in [("h:1", "h"), ("h", "h"), ("[::1]:2379", "::1"), ("[::1]", "[::1]"), ("", "")] {
+        assert_eq!(host_name(host), name);
+    }
+}

@@ -1,0 +1,63 @@
+//! What the connections of one network thread share.
+
+use std::{rc::Rc, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    budget::Share,
+    config::Common,
+    exchange::{Cut, Templates},
+    member::Member,
+    metrics::{Metrics, Shard},
+    status::Reason,
+};
+
+/// How far a shutdown has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    Serving,
+    /// No new connections and calls; streams end, calls finish.
+    Draining,
+    /// Close everything.
+    Closing,
+}
+
+/// What the connections of one network thread share.
+pub(crate) struct Thread<M> {
+    pub(crate) member: M,
+    pub(crate) common: Arc<Common>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) shard: Arc<Shard>,
+    pub(crate) share: Rc<Share>,
+    pub(crate) templates: Rc<Templates>,
+    pub(crate) phase: watch::Receiver<Phase>,
+    /// Counts how often this member was without a leader for too long.
+    pub(crate) leaderless: watch::Receiver<u64>,
+}
+
+impl<M: Member> Thread<M> {
+    /// What ends a stream from outside: a shutdown, or, for a client that asked for it, the loss of the leader.
+    pub(crate) fn stream_cut(&self, needs_leader: bool) -> Cut {
+        let mut phase = self.phase.clone();
+        let mut leaderless = self.leaderless.clone();
+        leaderless.mark_unchanged();
+        Box::pin(async move {
+            let stopping = async {
+                // An error means that the server is gone, which is the same.
+                let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
+                Reason::Stopped
+            };
+            let leader_lost = async {
+                if needs_leader && leaderless.changed().await.is_ok() {
+                    return Reason::NoLeader;
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                reason = stopping => reason.status(),
+                reason = leader_lost => reason.status(),
+            }
+        })
+    }
+}

@@ -1,0 +1,275 @@
+//! TLS for every listener: one place that turns files into a server configuration, so that no listener can miss a
+//! check (reliability.md E: one acceptor function).
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use rustls::{
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
+    client::verify_server_name,
+    crypto::{CryptoProvider, ring},
+    server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::{TLS12, TLS13},
+};
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName,
+    pem::{self, PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use crate::{
+    config::{Tls, TlsVersion},
+    der,
+};
+
+/// A handshake may take this long.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    File(PathBuf, io::Error),
+    /// A file holds something else than it should.
+    #[error("{0}: {1}")]
+    Pem(PathBuf, pem::Error),
+    /// A file holds none of what it should.
+    #[error("{0}: no certificate found")]
+    Empty(PathBuf),
+    /// Certificate and key are not usable, or do not belong together.
+    #[error("certificate {0}, key {1}: {2}")]
+    Pair(PathBuf, PathBuf, rustls::Error),
+    /// Client certificates are demanded, but nothing says whose.
+    #[error("client certificates are demanded, but no trusted CA file is given")]
+    NoTrustedCa,
+    /// A certificate of the CA file is not usable.
+    #[error("{0}: {1}")]
+    TrustedCa(PathBuf, rustls::Error),
+    /// The client verifier cannot be built, as with a revocation list that is none.
+    #[error("cannot verify client certificates: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+    /// A cipher suite that is not spoken here.
+    #[error(
+        "cipher suite {0:?} is unknown or not supported: only ECDHE with AES-GCM or ChaCha20, and the suites of TLS 1.3, are"
+    )]
+    CipherSuite(String),
+    /// Least version above greatest.
+    #[error("min version is greater than max version")]
+    Versions,
+    /// Versions and cipher suites leave nothing to speak.
+    #[error("no usable TLS configuration: {0}")]
+    Unusable(rustls::Error),
+}
+
+/// Why a client's handshake failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandshakeError {
+    #[error("TLS handshake did not finish in {} s", HANDSHAKE_TIMEOUT.as_secs())]
+    Timeout,
+    #[error("{0}")]
+    Tls(#[from] io::Error),
+    #[error("tls: client certificate authentication failed")]
+    Hostname,
+}
+
+/// What the handshake told of the client.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Of the verified certificate, when names of certificates count.
+    pub(crate) common_name: Option<String>,
+}
+
+/// Accepts TLS connections, with files that may change underneath.
+pub(crate) struct Acceptor {
+    tls: Tls,
+    hostnames: Vec<ServerName<'static>>,
+    current: Mutex<Current>,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    seen: Vec<Option<(SystemTime, u64)>>,
+}
+
+impl Acceptor {
+    /// # Errors
+    /// When the files do not make a usable configuration.
+    pub(crate) fn new(tls: Tls) -> Result<Acceptor, TlsError> {
+        let hostnames = tls
+            .allowed_hostnames
+            .iter()
+            .map(|name| {
+                ServerName::try_from(name.clone()).map_err(|_| {
+                    TlsError::Unusable(rustls::Error::General(format!("bad host name {name:?}")))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        if tls.client_cert_auth && tls.trusted_ca.is_none() {
+            return Err(TlsError::NoTrustedCa);
+        }
+        if tls.trusted_ca.is_none() && (tls.crl.is_some() || !tls.allowed_hostnames.is_empty()) {
+            // A restriction without effect is refused.
+            return Err(TlsError::NoTrustedCa);
+        }
+        let seen = stamps(&tls);
+        let config = server_config(&tls)?;
+        Ok(Acceptor { tls, hostnames, current: Mutex::new(Current { config, seen }) })
+    }
+
+    /// The configuration for the next handshake, and the error when changed files could not be used.
+    fn current(&self) -> (Arc<ServerConfig>, Option<TlsError>) {
+        let seen = stamps(&self.tls);
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut error = None;
+        if current.seen != seen {
+            // Tried once per change, so that broken files are reported once.
+            current.seen = seen;
+            match server_config(&self.tls) {
+                Ok(config) => current.config = config,
+                Err(e) => error = Some(e),
+            }
+        }
+        (Arc::clone(&current.config), error)
+    }
+
+    /// Runs the handshake in bounded time. The second value is an error of re-reading files, for the log.
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> (Result<(TlsStream<S>, Identity), HandshakeError>, Option<TlsError>) {
+        let (config, reload_error) = self.current();
+        let result = match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
+            Err(_) => Err(HandshakeError::Timeout),
+            Ok(Err(error)) => Err(error.into()),
+            Ok(Ok(stream)) => self.identify(stream),
+        };
+        (result, reload_error)
+    }
+
+    fn identify<S>(&self, stream: TlsStream<S>) -> Result<(TlsStream<S>, Identity), HandshakeError> {
+        let mut identity = Identity::default();
+        if let Some([leaf, ..]) = stream.get_ref().1.peer_certificates() {
+            if !self.hostnames.is_empty() && !self.is_allowed(leaf) {
+                return Err(HandshakeError::Hostname);
+            }
+            if self.tls.client_cert_auth {
+                identity.common_name = der::common_name(leaf);
+            }
+        }
+        Ok((stream, identity))
+    }
+
+    fn is_allowed(&self, leaf: &CertificateDer<'_>) -> bool {
+        let Ok(parsed) = ParsedCertificate::try_from(leaf) else {
+            return false;
+        };
+        self.hostnames.iter().any(|name| verify_server_name(&parsed, name).is_ok())
+    }
+}
+
+/// What tells that a file has changed.
+fn stamps(tls: &Tls) -> Vec<Option<(SystemTime, u64)>> {
+    [Some(&tls.cert), Some(&tls.key), tls.trusted_ca.as_ref(), tls.crl.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|path| fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len()))).ok())
+        .collect()
+}
+
+fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(provider(&tls.cipher_suites)?);
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions(tls)?)
+        .map_err(TlsError::Unusable)?;
+    let builder = match client_verifier(tls, provider)? {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| pem_error(&tls.key, e))?;
+    let mut config = builder
+        .with_single_cert(certificates(&tls.cert)?, key)
+        .map_err(|e| TlsError::Pair(tls.cert.clone(), tls.key.clone(), e))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn versions(tls: &Tls) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+    let min = tls.version_min.unwrap_or(TlsVersion::Tls12);
+    let max = tls.version_max.unwrap_or(TlsVersion::Tls13);
+    if min > max {
+        return Err(TlsError::Versions);
+    }
+    let all = [(TlsVersion::Tls12, &TLS12), (TlsVersion::Tls13, &TLS13)];
+    Ok(all.into_iter().filter(|(version, _)| (min..=max).contains(version)).map(|(_, v)| v).collect())
+}
+
+fn provider(suites: &[String]) -> Result<CryptoProvider, TlsError> {
+    let mut provider = ring::default_provider();
+    if suites.is_empty() {
+        return Ok(provider);
+    }
+    let known = std::mem::take(&mut provider.cipher_suites);
+    for name in suites {
+        let suite = known.iter().find(|suite| iana_name(&format!("{:?}", suite.suite())) == *name);
+        provider.cipher_suites.push(*suite.ok_or_else(|| TlsError::CipherSuite(name.clone()))?);
+    }
+    Ok(provider)
+}
+
+/// rustls marks the suites of TLS 1.3 in their names.
+fn iana_name(rustls_name: &str) -> String {
+    rustls_name.replace("TLS13_", "TLS_")
+}
+
+fn client_verifier(
+    tls: &Tls,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let Some(ca) = &tls.trusted_ca else {
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate).map_err(|e| TlsError::TrustedCa(ca.clone(), e))?;
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(crl) = &tls.crl {
+        // A list says who is revoked; issuers without a list revoke nobody.
+        builder = builder.with_crls(revocations(crl)?).allow_unknown_revocation_status();
+    }
+    Ok(Some(builder.build()?))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| pem_error(path, e))?;
+    if found.is_empty() { Err(TlsError::Empty(path.into())) } else { Ok(found) }
+}
+
+/// Revocation lists in PEM, or one in DER.
+fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    let bytes = fs::read(path).map_err(|e| TlsError::File(path.into(), e))?;
+    if !bytes.starts_with(b"-----BEGIN") {
+        return Ok(vec![bytes.into()]);
+    }
+    CertificateRevocationListDer::pem_slice_iter(&bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| TlsError::Pem(path.into(), e))
+}
+
+fn pem_error(path: &Path, error: pem::Error) -> TlsError {
+    match error {
+        pem::Error::Io(error) => TlsError::File(path.into(), error),
+        error => TlsError::Pem(path.into(), error),
+    }
+}

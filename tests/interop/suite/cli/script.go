@@ -1,0 +1,205 @@
+// Package cli runs upstream's etcdctl against upstream's server and against the
+// server under test, and compares what it prints.
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// commandLimit bounds one run of etcdctl.
+const commandLimit = 20 * time.Second
+
+// command is one call of etcdctl. Words in braces, such as {lease}, stand for what
+// an earlier command captured, {dir} for a directory of this side.
+type command struct {
+	args  []string
+	stdin string
+	// until is for commands that do not end by themselves: once the output
+	// contains it, the command gets an interrupt.
+	until string
+	// capture stores the first group of a match in the output under a name.
+	capture string
+	pattern *regexp.Regexp
+	// loose replaces all numbers and widths, for tables of sizes and indexes.
+	loose bool
+}
+
+// ctl makes a command from words.
+func ctl(words string) command { return command{args: strings.Fields(words)} }
+
+func (c command) with(stdin string) command        { c.stdin = stdin; return c }
+func (c command) interruptedAt(out string) command { c.until = out; return c }
+func (c command) loosely() command                 { c.loose = true; return c }
+func (c command) capturing(name, pattern string) command {
+	c.capture, c.pattern = name, regexp.MustCompile(pattern)
+	return c
+}
+
+// arg adds a word that may contain spaces or be empty.
+func (c command) arg(words ...string) command {
+	c.args = append(append([]string{}, c.args...), words...)
+	return c
+}
+
+// target is one server as seen by a run of commands.
+type target struct {
+	binary   string
+	endpoint string
+	// words are what braces stand for.
+	words map[string]string
+}
+
+// result is what a command printed, normalised.
+type result struct {
+	stdout, stderr string
+	exit           int
+}
+
+func (r result) String() string {
+	return fmt.Sprintf("exit %d\n--- stdout\n%s--- stderr\n%s", r.exit, r.stdout, r.stderr)
+}
+
+// run calls etcdctl once.
+func (t *target) run(ctx context.Context, c command) (result, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	args := append([]string{"--endpoints=" + t.endpoint}, c.args...)
+	for i := range args {
+		args[i] = t.expand(args[i])
+	}
+	cmd := exec.CommandContext(ctx, t.binary, args...)
+	cmd.Env = append(os.Environ(), "ETCDCTL_API=3")
+	var stderr bytes.Buffer
+	stdout := &watcher{until: c.until, reached: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = stdout, &stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return result{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return result{}, err
+	}
+	if _, err := io.WriteString(in, t.expand(c.stdin)); err != nil {
+		return result{}, err
+	}
+	if c.until == "" {
+		_ = in.Close()
+	} else {
+		select {
+		case <-stdout.reached:
+			_ = cmd.Process.Signal(os.Interrupt)
+		case <-ctx.Done():
+		}
+	}
+	err = cmd.Wait()
+	if ctx.Err() != nil {
+		return result{}, fmt.Errorf("etcdctl %q did not end; so far it printed %q, %q", args, stdout.String(), stderr.String())
+	}
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		return result{}, err
+	}
+	if c.pattern != nil {
+		m := c.pattern.FindStringSubmatch(stdout.String())
+		if m == nil {
+			return result{}, fmt.Errorf("etcdctl %q printed %q, %q", args, stdout.String(), stderr.String())
+		}
+		t.words[c.capture] = m[1]
+	}
+	return result{t.normalise(stdout.String(), c.loose), t.normalise(dropLog(stderr.String()), c.loose), cmd.ProcessState.ExitCode()}, nil
+}
+
+func (t *target) expand(s string) string {
+	for name, value := range t.words {
+		s = strings.ReplaceAll(s, "{"+name+"}", value)
+	}
+	return s
+}
+
+// dropLog removes the client's log lines, which carry times.
+func dropLog(stderr string) string {
+	var kept []string
+	for _, line := range strings.SplitAfter(stderr, "\n") {
+		if !strings.HasPrefix(line, `{"level"`) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// normalisation replaces what differs from run to run.
+var normalisation = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`took( =)? [0-9.]+(µs|ms|s)`), "took TIME"},
+	{regexp.MustCompile(`"took": ?"[^"]*"`), `"took":"TIME"`},
+	{regexp.MustCompile(`"(raft_?[tT]erm|raft_?[iI]ndex|raftAppliedIndex|dbSize|dbSizeInUse)":\d+`), `"$1":N`},
+	{regexp.MustCompile(`"(RaftTerm|RaftIndex|RaftAppliedIndex|DBSize|DBSizeInUse|Took)" : \S+`), `"$1" : N`},
+	{regexp.MustCompile(`remaining\(\d+s\)`), "remaining(N)"},
+	// Sessions of lock and elect take a lease of the server's choice.
+	{regexp.MustCompile(`/[0-9a-f]{8,16}\b`), "/LEASE"},
+}
+
+var (
+	sizes   = regexp.MustCompile(`[0-9.]+ [kMG]?B`)
+	numbers = regexp.MustCompile(`\b\d+%?`)
+	widths  = regexp.MustCompile(`[-─ ]{2,}`)
+)
+
+func (t *target) normalise(s string, loose bool) string {
+	s = strings.ReplaceAll(s, t.endpoint, "ENDPOINT")
+	for name, value := range t.words {
+		s = strings.ReplaceAll(s, value, "{"+name+"}")
+		// Some formats print a lease id in decimal.
+		if id, err := strconv.ParseInt(value, 16, 64); err == nil {
+			s = strings.ReplaceAll(s, strconv.FormatInt(id, 10), "{"+name+"}")
+		}
+	}
+	for _, n := range normalisation {
+		s = n.pattern.ReplaceAllString(s, n.with)
+	}
+	if loose {
+		s = sizes.ReplaceAllString(s, "SIZE")
+		s = numbers.ReplaceAllString(s, "N")
+		s = widths.ReplaceAllString(s, " ")
+	}
+	return s
+}
+
+// watcher collects output and reports when it contains a text.
+type watcher struct {
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	until   string
+	seen    bool
+	reached chan struct{}
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buf.Write(p)
+	if w.until != "" && !w.seen && strings.Contains(w.buf.String(), w.until) {
+		w.seen = true
+		close(w.reached)
+	}
+	return len(p), nil
+}
+
+func (w *watcher) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}

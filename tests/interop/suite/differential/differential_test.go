@@ -1,0 +1,122 @@
+package differential
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mainstay.dev/tests/interop/suite/harness"
+)
+
+var (
+	stepsFlag = flag.Int("steps", envInt("DIFF_STEPS", 5000), "number of random steps")
+	lessFlag  = flag.String("without", os.Getenv("DIFF_WITHOUT"), "kinds of steps to leave out, for example auth,lock,watch")
+	minFlag   = flag.Bool("minimise", false, "after a difference, search for a shorter sequence that shows it")
+	seedFlag  = flag.Uint64("seed", uint64(envInt("DIFF_SEED", 0)), "seed of the steps; 0 takes the clock")
+)
+
+func envInt(name string, fallback int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return fallback
+}
+
+// requestLimit is --max-request-bytes of both servers: small, so that requests at
+// the limit are cheap.
+const requestLimit = 64 << 10
+
+// serverArgs start both servers alike.
+var serverArgs = []string{
+	fmt.Sprintf("--max-request-bytes=%d", requestLimit),
+	"--bcrypt-cost=4",
+	"--unsafe-no-fsync",
+	"--snapshot-count=1000",
+}
+
+// TestDifferential compares upstream's 3.7 with the server under test.
+func TestDifferential(t *testing.T) {
+	compare(t, harness.MustTarget(t), *stepsFlag)
+}
+
+// TestSelf compares upstream's 3.7 with itself. What it finds is a fault of the
+// tests, not of a server.
+func TestSelf(t *testing.T) {
+	compare(t, harness.MustEtcd(t, "3.7"), min(*stepsFlag, 2500))
+}
+
+func compare(t *testing.T, target harness.Binary, steps int) {
+	seed := *seedFlag
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d, %d steps (repeat with -seed=%d -steps=%d)", seed, steps, seed, steps)
+	a := startSide(t, "reference", harness.MustEtcd(t, "3.7"))
+	b := startSide(t, "target", target)
+	allowed, err := readAllowances(deviationsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDriver(a, b, seed, requestLimit, allowed)
+	d.gen.leftOut = strings.Split(*lessFlag, ",")
+	start := time.Now()
+	err = d.run(t.Context(), steps)
+	t.Logf("%d steps in %s\n%s", d.index, time.Since(start).Round(time.Millisecond), d.gen.table())
+	for rule, n := range d.excused {
+		t.Logf("%d differences allowed by rule %s", n, rule)
+	}
+	for kind, n := range d.repeated {
+		if n > 1 {
+			t.Logf("%d differences of one kind, the first is shown: %s", n, kind)
+		}
+	}
+	for _, f := range d.found {
+		t.Errorf("seed %d, %s", seed, f)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	if t.Failed() && *minFlag {
+		reportShortest(t, target, d.done, allowed)
+	}
+}
+
+// reportShortest prints the shortest sequence found that still shows a difference.
+func reportShortest(t *testing.T, target harness.Binary, steps []step, allowed allowances) {
+	shortest := minimise(replayable(steps), func(s []step) bool {
+		a := startSide(t, "reference", harness.MustEtcd(t, "3.7"))
+		b := startSide(t, "target", target)
+		defer a.server.Kill()
+		defer b.server.Kill()
+		defer a.close()
+		defer b.close()
+		return differs(t.Context(), a, b, s, allowed)
+	})
+	if shortest == nil {
+		t.Log("the difference does not show without the watch streams, or does not show again")
+	}
+	for i, s := range shortest {
+		t.Logf("shortest sequence, step %d: %s", i, s)
+	}
+}
+
+func startSide(t *testing.T, name string, bin harness.Binary) *side {
+	t.Helper()
+	server := harness.Start(t, bin, harness.Options{Args: serverArgs})
+	s, err := newSide(t.Context(), name, server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.close()
+		s.server.Kill()
+	})
+	if err := s.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,75 @@
+package harness
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// commandLine builds the executable and its arguments.
+func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
+	path, args := bin.Path, append([]string{}, bin.Prefix...)
+	if opts.AsEtcd {
+		link := filepath.Join(opts.WorkDir, "etcd")
+		if err := os.Symlink(bin.Path, link); err != nil && !os.IsExist(err) {
+			return "", nil, err
+		}
+		path, args = link, nil
+	}
+	scheme := "http://"
+	if opts.TLS != nil {
+		scheme = "https://"
+		args = append(args, opts.TLS.flags()...)
+	}
+	if opts.Metrics {
+		args = append(args, "--listen-metrics-urls=http://"+at.metrics)
+	}
+	advertised := scheme + advertisedPeer
+	member := membership{name: "m0", initial: "m0=" + advertised, state: "new"}
+	if opts.member != nil {
+		advertised, member = scheme+at.peer, *opts.member
+	}
+	args = append(args,
+		"--name="+member.name,
+		"--data-dir="+opts.DataDir,
+		"--listen-client-urls="+scheme+at.client,
+		"--advertise-client-urls="+scheme+at.client,
+		"--listen-peer-urls="+scheme+at.peer,
+		"--initial-advertise-peer-urls="+advertised,
+		"--initial-cluster="+member.initial,
+		"--initial-cluster-state="+member.state,
+		"--initial-cluster-token=interop",
+		"--log-level=info",
+	)
+	return path, append(args, opts.Args...), nil
+}
+
+// cleanEnv is the environment without ETCD_ variables, which would be taken as
+// flags.
+func cleanEnv() []string {
+	var env []string
+	for _, kv := range os.Environ() {
+		if !strings.HasPrefix(kv, "ETCD_") && !strings.HasPrefix(kv, "ETCDCTL_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// ports are the listeners of one server, each HOST:PORT.
+type ports struct{ client, peer, metrics string }
+
+// freePorts asks the system for unused ports on the loopback interface.
+func freePorts() (ports, error) {
+	var at ports
+	for _, to := range []*string{&at.client, &at.peer, &at.metrics} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return ports{}, err
+		}
+		defer l.Close()
+		*to = l.Addr().String()
+	}
+	return at, nil
+}

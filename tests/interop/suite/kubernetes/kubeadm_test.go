@@ -1,0 +1,76 @@
+package kubernetes
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"mainstay.dev/tests/interop/suite/harness"
+)
+
+// TestKubeadmStart starts a member with the flags of kubeadm's static pod and
+// probes it as the kubelet does.
+func TestKubeadmStart(t *testing.T) {
+	harness.EachServer(t, func(t *testing.T, bin harness.Binary) {
+		certs, err := harness.NewTLS(t.TempDir(), "kube-apiserver-etcd-client")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := harness.Start(t, bin, harness.Options{TLS: certs, Metrics: true, Args: []string{
+			"--feature-gates=InitialCorruptCheck=true",
+			"--snapshot-count=10000",
+			"--watch-progress-notify-interval=5s",
+			"--initial-cluster-state=new",
+		}})
+		for _, path := range []string{"/livez", "/readyz", "/health", "/health?serializable=true"} {
+			if code, body := fetch(t, "http://"+s.MetricsAddr+path); code != http.StatusOK || !strings.Contains(body, "ok") && !strings.Contains(body, `"health":"true"`) {
+				t.Errorf("%s: %d %q", path, code, body)
+			}
+		}
+		if code, body := fetch(t, "http://"+s.MetricsAddr+"/metrics"); code != http.StatusOK || !strings.Contains(body, "etcd_server_has_leader 1") {
+			t.Errorf("/metrics: %d, %d bytes", code, len(body))
+		}
+
+		ctx := harness.Context(t, time.Minute)
+		with, err := harness.Dial(s.Addr, certs.Dial())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer with.Close()
+		if _, err := with.KV.Range(ctx, &pb.RangeRequest{Key: []byte("/registry/health")}); err != nil {
+			t.Error(err)
+		}
+		list, err := with.Cluster.MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
+		if err != nil || len(list.Members) != 1 || list.Members[0].Name != "m0" {
+			t.Errorf("member list: %v, %v", list, err)
+		}
+		without, err := harness.Dial(s.Addr, certs.DialWithoutCert())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer without.Close()
+		if _, err := without.KV.Range(ctx, &pb.RangeRequest{Key: []byte("k")}); status.Code(err) != codes.Unavailable {
+			t.Errorf("without a client certificate: %v", err)
+		}
+	})
+}
+
+func fetch(t *testing.T, url string) (int, string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
