@@ -22,6 +22,7 @@ const HELP: &str = "Mainstay is etcd, built again.
 Usage:
 
   mainstay server [flags]    Start a member; flags are those of etcd (mainstay server --help).
+  mainstay demo [--stay]     Serve a member from an empty directory and show a put, a get and a watch on it.
   mainstay version           Print the version.
   mainstay help              Print this.
 
@@ -49,6 +50,13 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>, run_server: RunServer) -
 fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
     match args.get(1).map(String::as_str) {
         Some("server") => etcd(&[&args[..1], &args[2..]].concat(), run_server),
+        Some("demo") => match mainstay::demo::run(args.get(2).is_some_and(|word| word == "--stay")) {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&format!("{error:#}\n"));
+                ExitCode::from(FAILED)
+            }
+        },
         Some("version" | "--version") => {
             print(&version());
             ExitCode::SUCCESS

@@ -1,5 +1,6 @@
 //! The binary's parts: a member with its network side, from settings to its end.
 
+pub mod demo;
 mod notify;
 mod plan;
 mod scrape;

@@ -105,6 +105,22 @@ fn network(settings: &Settings) -> anyhow::Result<Network> {
     })
 }
 
+/// The network side when nobody has said anything about it; without listeners.
+pub(crate) fn network_defaults() -> Network {
+    Network {
+        listeners: Vec::new(),
+        tls: None,
+        limits: rpc::Limits::default(),
+        network_threads: network_threads(),
+        reuse_port: false,
+        keepalive: rpc::Keepalive::default(),
+        bcrypt_cost: 10,
+        extensive_metrics: false,
+        cors: Vec::new(),
+        host_whitelist: Vec::new(),
+    }
+}
+
 /// The core and the log thread want a processor each where there are enough.
 fn network_threads() -> usize {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);

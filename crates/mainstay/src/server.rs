@@ -4,9 +4,9 @@ use std::{
     process::ExitCode,
     sync::{
         Arc, OnceLock,
-        mpsc::{RecvTimeoutError, channel},
+        mpsc::{Receiver, RecvTimeoutError, channel},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use config::Settings;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
-    iterator::Signals,
+    iterator::{Handle, Signals},
     low_level::emulate_default_handler,
 };
 use telemetry::line;
@@ -37,31 +37,15 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// When the member does not start, or could not go on.
 pub fn run_server(settings: Settings) -> Result<ExitCode> {
     // Caught from here on, so that a stop during the start is not lost.
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
-    let (sender, received) = channel();
-    let signal_handle = signals.handle();
-    let waiter = thread::Builder::new().name("signals".into()).spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            // Nobody listens any more when the member ended by itself.
-            let _ = sender.send(signal);
-        }
-    })?;
+    let stop = StopSignal::catch()?;
     let running = Running::start(plan::plan(&settings)?)?;
     notify::ready();
-    let signal = loop {
-        match received.recv_timeout(WATCH_INTERVAL) {
-            Ok(signal) => break Some(signal),
-            Err(RecvTimeoutError::Timeout) if !running.has_ended() => {}
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break None,
-        }
-    };
+    let signal = stop.wait(|| running.has_ended());
     if let Some(signal) = signal {
         line!(Info, "received signal; shutting down", "signal" => signal_name(signal));
     }
     let stopped = running.stop();
-    signal_handle.close();
-    // It has nothing left to do but to end.
-    let _ = waiter.join();
+    drop(stop);
     stopped?;
     telemetry::log::flush();
     match signal {
@@ -70,6 +54,56 @@ pub fn run_server(settings: Settings) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Waits for a signal that asks the process to stop.
+///
+/// # Errors
+/// When signals cannot be caught.
+pub fn wait_for_signal() -> Result<()> {
+    StopSignal::catch()?.wait(|| false);
+    Ok(())
+}
+
+/// SIGINT and SIGTERM, caught by a thread of their own.
+struct StopSignal {
+    received: Receiver<i32>,
+    handle: Handle,
+    waiter: Option<JoinHandle<()>>,
+}
+
+impl StopSignal {
+    fn catch() -> Result<StopSignal> {
+        let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
+        let (sender, received) = channel();
+        let handle = signals.handle();
+        let waiter = thread::Builder::new().name("signals".into()).spawn(move || {
+            if let Some(signal) = signals.forever().next() {
+                // Nobody listens any more when the member ended by itself.
+                let _ = sender.send(signal);
+            }
+        })?;
+        Ok(StopSignal { received, handle, waiter: Some(waiter) })
+    }
+
+    /// The signal; `None` when `ended` said yes before one came.
+    fn wait(&self, ended: impl Fn() -> bool) -> Option<i32> {
+        loop {
+            match self.received.recv_timeout(WATCH_INTERVAL) {
+                Ok(signal) => return Some(signal),
+                Err(RecvTimeoutError::Timeout) if !ended() => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+}
+
+impl Drop for StopSignal {
+    fn drop(&mut self) {
+        self.handle.close();
+        // It has nothing left to do but to end.
+        let _ = self.waiter.take().map(JoinHandle::join);
     }
 }
 
