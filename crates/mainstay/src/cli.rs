@@ -85,15 +85,20 @@ fn etcd(args: &[String], run_server: RunServer) -> ExitCode {
         Arch::Supported => {}
         Arch::AskedFor => variables.retain(|(name, _)| name != "ETCD_UNSUPPORTED_ARCH"),
         Arch::Refused => {
-            let message = "Refusing to run etcd on unsupported architecture since ETCD_UNSUPPORTED_ARCH is not set";
+            let message =
+                "Refusing to run etcd on unsupported architecture since ETCD_UNSUPPORTED_ARCH is not set";
             return fail(&[Notice::fatal(message).with("arch", arch)], None);
         }
     }
     if let Some(command @ ("gateway" | "grpc-proxy")) = args.get(1).map(String::as_str) {
         return not_there_yet(command);
     }
-    let sources =
-        Sources { args, variables: &variables, read: &config::read_file, default_host: &config::default_host };
+    let sources = Sources {
+        args,
+        variables: &variables,
+        read: &config::read_file,
+        default_host: &config::default_host,
+    };
     match config::load(&sources) {
         Ok(Command::Start(settings)) => start(*settings, run_server),
         Ok(Command::Help) => {

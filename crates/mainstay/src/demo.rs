@@ -9,8 +9,8 @@ use http::{Method, Request, Version};
 use prost::Message;
 use proto::{
     etcdserverpb::{
-        PutRequest, PutResponse, RangeRequest, RangeResponse, WatchCreateRequest, WatchRequest, WatchResponse,
-        watch_request::RequestUnion,
+        PutRequest, PutResponse, RangeRequest, RangeResponse, WatchCreateRequest, WatchRequest,
+        WatchResponse, watch_request::RequestUnion,
     },
     mvccpb::event::EventType,
 };
@@ -56,7 +56,11 @@ pub fn run(stay: bool) -> Result<ExitCode> {
 /// A put, a get, and a watch that sees both what was and what comes.
 async fn show(address: &str) -> Result<()> {
     let client = Client::connect(address).await?;
-    let put = |value: &'static str| PutRequest { key: "greeting".into(), value: value.into(), ..Default::default() };
+    let put = |value: &'static str| PutRequest {
+        key: "greeting".into(),
+        value: value.into(),
+        ..Default::default()
+    };
     let reply: PutResponse = client.unary("/etcdserverpb.KV/Put", &put("hello")).await?;
     println!("put    greeting = hello      at revision {}", revision(reply.header.as_ref()));
 
@@ -66,7 +70,8 @@ async fn show(address: &str) -> Result<()> {
     ensure!(kv.value == "hello", "the value is another one");
     println!("get    greeting = {}      at revision {}", text(&kv.value), revision(reply.header.as_ref()));
 
-    let create = WatchCreateRequest { key: "greeting".into(), start_revision: kv.mod_revision, ..Default::default() };
+    let create =
+        WatchCreateRequest { key: "greeting".into(), start_revision: kv.mod_revision, ..Default::default() };
     let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
     let mut watch = client.open("/etcdserverpb.Watch/Watch", &create, false).await?;
     let _: PutResponse = client.unary("/etcdserverpb.KV/Put", &put("hello, world")).await?;
@@ -76,7 +81,12 @@ async fn show(address: &str) -> Result<()> {
         for event in reply.events {
             let what = if event.r#type() == EventType::Put { "put" } else { "delete" };
             let kv = event.kv.context("an event without a pair")?;
-            println!("watch  {} = {}      {what} at revision {}", text(&kv.key), text(&kv.value), kv.mod_revision);
+            println!(
+                "watch  {} = {}      {what} at revision {}",
+                text(&kv.key),
+                text(&kv.value),
+                kv.mod_revision
+            );
             seen += 1;
         }
     }

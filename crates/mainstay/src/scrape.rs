@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, atomic::Ordering::Relaxed};
 
 use rpc::{
-    MetricsPage, Method, Metrics,
+    Method, Metrics, MetricsPage,
     metrics::{CHECKS, HANDLING_BUCKETS},
     status::Code,
 };
@@ -51,7 +51,10 @@ impl Scraper {
             m.promhttp_metric_handler_requests_total.with(&[code]);
         }
         let scrapes = m.promhttp_metric_handler_requests_total.with(&["200"]);
-        Scraper { server, series: Mutex::new(Series { methods, checks: checks.collect(), handling, scrapes }) }
+        Scraper {
+            server,
+            series: Mutex::new(Series { methods, checks: checks.collect(), handling, scrapes }),
+        }
     }
 
     /// The page as it is now.

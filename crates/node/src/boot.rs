@@ -235,7 +235,8 @@ fn new_cluster(config: &Config) -> Result<(Metadata, Vec<Entry>), BootError> {
     }
     let members = cluster.members(&config.initial_cluster_token).map_err(|e| refuse(e.to_string()))?;
     let local = members.iter().find(|member| member.name == config.name).expect("checked above");
-    let metadata = Metadata { node_id: local.id, cluster_id: cluster_id(members.iter().map(|member| member.id)) };
+    let metadata =
+        Metadata { node_id: local.id, cluster_id: cluster_id(members.iter().map(|member| member.id)) };
     Ok((metadata, bootstrap_entries(&members)))
 }
 
@@ -256,7 +257,13 @@ fn begin(
 }
 
 /// Judges a log and a database that were there.
-fn resume(config: &Config, wal: Wal, db: Db, state: State, recovered: Recovered) -> Result<Opened, BootError> {
+fn resume(
+    config: &Config,
+    wal: Wal,
+    db: Db,
+    state: State,
+    recovered: Recovered,
+) -> Result<Opened, BootError> {
     let Recovered { metadata, start, hard_state, entries, report, .. } = recovered;
     if let Some(torn) = &report.torn {
         line!(Warn, "cut off a write that a power loss had torn; it was never acknowledged",
@@ -270,7 +277,11 @@ fn resume(config: &Config, wal: Wal, db: Db, state: State, recovered: Recovered)
         if expected != metadata {
             return Err(BootError::Mismatch(format!(
                 "the log in {} is empty and belongs to member {} of cluster {}, but the flags describe member {} of cluster {}; remove the empty directory to start anew",
-                config.wal_dir().display(), metadata.node_id, metadata.cluster_id, expected.node_id, expected.cluster_id
+                config.wal_dir().display(),
+                metadata.node_id,
+                metadata.cluster_id,
+                expected.node_id,
+                expected.cluster_id
             )));
         }
         return begin(wal, db, state, metadata, entries);
@@ -309,7 +320,8 @@ fn run(config: Config, disk: Arc<dyn Disk>, opened: Opened) -> Result<Member, Bo
     let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
     let last_snapshot = start.index;
-    let meta = SnapshotMeta { index: start.index, term: start.term, conf_state: state.cluster().conf_state() };
+    let meta =
+        SnapshotMeta { index: start.index, term: start.term, conf_state: state.cluster().conf_state() };
     let data = state.cluster().v2_snapshot().into();
     let log = MemLog::restore(hard_state, Snapshot { meta, data }, entries)
         .map_err(|e| BootError::Raft(e.to_string()))?;

@@ -3,8 +3,8 @@
 //! One turn: take every input that has arrived, handle each, run the timers that are due, then let raft say
 //! what is to be written, sent and applied, until nothing is left to do at once; then deliver all answers.
 
-mod auto_compaction;
 mod apply;
+mod auto_compaction;
 mod calls;
 mod clock;
 mod compaction;
@@ -18,8 +18,8 @@ mod publish;
 mod raft;
 mod reads;
 mod request_id;
-mod watches;
 mod waiters;
+mod watches;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -32,8 +32,8 @@ use watch::Hub;
 
 use self::{
     auto_compaction::AutoCompactor, clock::Timers, compaction::Compaction, leases::LeaseDriver,
-    outbox::Outbox, persist::Persist, propose::Proposals, publish::Publisher,
-    reads::Reads, request_id::RequestIds, waiters::Waiters,
+    outbox::Outbox, persist::Persist, propose::Proposals, publish::Publisher, reads::Reads,
+    request_id::RequestIds, waiters::Waiters,
 };
 use crate::{
     api::{Caller, Error, Summary, watch::StreamId},
@@ -124,7 +124,9 @@ pub(crate) struct Parts {
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Core {
-        let Parts { config, member_id, cluster_id, raft, hard_state, state, inbox, log, backend, reader, .. } = parts;
+        let Parts {
+            config, member_id, cluster_id, raft, hard_state, state, inbox, log, backend, reader, ..
+        } = parts;
         let now = parts.clock.now();
         let hub = Hub::new(watch::Limits::default(), state.store().revision(), state.store().compacted());
         let mut core = Core {
@@ -294,7 +296,12 @@ impl Core {
 
     fn publish_summary(&self) {
         let status = self.raft.basic_status();
-        self.summary.update(status.soft_state.leader, status.hard_state.term, status.hard_state.commit, self.state.applied());
+        self.summary.update(
+            status.soft_state.leader,
+            status.hard_state.term,
+            status.hard_state.commit,
+            self.state.applied(),
+        );
     }
 
     fn is_leader(&self) -> bool {
@@ -330,4 +337,3 @@ impl Core {
         }
     }
 }
-

@@ -73,10 +73,7 @@ impl<T> Inbox<T> {
         if queue.items.is_empty() && patience != Some(Duration::ZERO) && !queue.closed {
             queue.asleep = true;
             queue = match patience {
-                None => self
-                    .arrived
-                    .wait_while(queue, |q| q.asleep)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.arrived.wait_while(queue, |q| q.asleep).unwrap_or_else(PoisonError::into_inner),
                 Some(limit) => {
                     self.arrived
                         .wait_timeout_while(queue, limit, |q| q.asleep)

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use proto::etcdserverpb::WatchRequest;
 
 use crate::{
-    api::{Caller, call::Request, mailbox::Mailbox, port::{Letter, SlotId}, watch::StreamId},
+    api::{
+        Caller,
+        call::Request,
+        mailbox::Mailbox,
+        port::{Letter, SlotId},
+        watch::StreamId,
+    },
     backend_thread::BackendDone,
     log_thread::LogDone,
     reader_thread::ReadDone,

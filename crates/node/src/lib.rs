@@ -23,13 +23,13 @@ mod worker;
 use cluster::Version;
 
 pub use api::{
-    AuthCall, AuthReply, Caller, Error, NodeHandle, Port, RangeReply, RangeStream, SnapshotImage, Summary, WatchFrame,
-    WatchInput, WatchOutput,
+    AuthCall, AuthReply, Caller, Error, NodeHandle, Port, RangeReply, RangeStream, SnapshotImage, Summary,
+    WatchFrame, WatchInput, WatchOutput,
 };
-pub use boot::{BootError, Member, start};
-pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
 pub use auth::Rejection as AuthRejection;
+pub use boot::{BootError, Member, start};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
+pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
 pub use lease::LeaseError;
 pub use state::Rejection;
 

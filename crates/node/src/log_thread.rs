@@ -19,7 +19,7 @@ use crate::{inbox::Inbox, input::Input, worker::Worker};
 pub(crate) enum LogJob {
     /// Append what raft wants written; it comes back once it is durable. `hard_state` is raft's current one,
     /// whether it changed or not: every batch ends with it.
-    Append { work: AppendWork, hard_state: HardState, must_sync: bool },
+    Append { work: Box<AppendWork>, hard_state: HardState, must_sync: bool },
     /// Write a `.snap` file and then the WAL's snapshot record. The db is durable beyond its index already.
     Snapshot(Box<Snapshot>),
     /// Remove segments and `.snap` files that nobody needs; nothing at or above `below` goes.
@@ -60,7 +60,12 @@ struct LogThread {
 }
 
 /// Starts the thread that owns `wal`.
-pub(crate) fn start(wal: Wal, disk: Arc<dyn Disk>, snap_dir: PathBuf, core: Arc<Inbox<Input>>) -> Worker<LogJob> {
+pub(crate) fn start(
+    wal: Wal,
+    disk: Arc<dyn Disk>,
+    snap_dir: PathBuf,
+    core: Arc<Inbox<Input>>,
+) -> Worker<LogJob> {
     Worker::start("log", move |jobs| {
         let preparer = wal.preparer();
         let prepare = start_preparer(preparer.clone());
@@ -96,7 +101,7 @@ impl LogThread {
                     if !pending.follows(&work) {
                         self.flush(&mut pending)?;
                     }
-                    pending.add(work, hard_state, must_sync);
+                    pending.add(*work, hard_state, must_sync);
                 }
                 other => {
                     self.flush(&mut pending)?;
@@ -164,7 +169,8 @@ impl LogThread {
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let meta = &snapshot.meta;
         snap::write(&*self.disk, &self.snap_dir, snapshot).map_err(|e| e.to_string())?;
-        let record = SnapshotRecord { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() };
+        let record =
+            SnapshotRecord { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() };
         self.sync_all()?;
         self.wal.save_snapshot(record).map_err(|e| e.to_string())?;
         self.report(LogDone::SnapshotSaved { index: meta.index });

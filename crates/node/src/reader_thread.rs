@@ -65,7 +65,8 @@ fn run(job: ReadJob) -> Option<ReadDone> {
             ReadDone::History { job: query.job, result: text(query.read(view)) }
         }
         ReadJob::Rows { job, rows } => {
-            let values: Result<Vec<Bytes>, MvccError> = (0..rows.len()).map(|i| rows.fetch(i).map(own)).collect();
+            let values: Result<Vec<Bytes>, MvccError> =
+                (0..rows.len()).map(|i| rows.fetch(i).map(own)).collect();
             ReadDone::Rows { job, result: text(values) }
         }
         ReadJob::CompactionHash(job) => ReadDone::CompactionHash(text(job.run())),

@@ -19,7 +19,8 @@ impl<J: Send + 'static> Worker<J> {
     pub(crate) fn start(name: &str, body: impl FnOnce(&Inbox<J>) + Send + 'static) -> Worker<J> {
         let jobs = Arc::new(Inbox::default());
         let inner = Arc::clone(&jobs);
-        let spawned: io::Result<_> = thread::Builder::new().name(name.to_string()).spawn(move || body(&inner));
+        let spawned: io::Result<_> =
+            thread::Builder::new().name(name.to_string()).spawn(move || body(&inner));
         let thread = spawned.unwrap_or_else(|e| panic!("cannot start the {name} thread: {e}"));
         Worker { jobs, thread: Some(thread) }
     }

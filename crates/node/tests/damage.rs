@@ -2,6 +2,7 @@
 //! to answer, or answers right. Never a wrong answer.
 //!
 //! The normal run takes a sample; `MAINSTAY_EXHAUSTIVE=1` flips 10,000 places of each.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod support;
 

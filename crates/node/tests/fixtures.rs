@@ -1,6 +1,7 @@
 //! Directories that real etcd wrote: a member starts on a copy of each and gives the hashes that etcd gave.
 //!
 //! `MAINSTAY_FIXTURES` names a folder made by `tests/interop/suite/cmd/fixtures`.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod support;
 
@@ -54,7 +55,12 @@ fn check(fixture: &Path) {
     let port = member.handle().port();
     let internal = Caller::internal;
     assert_eq!(revision(&port), described["revision"], "{name}");
-    let all = RangeRequest { key: vec![0].into(), range_end: vec![0].into(), count_only: true, ..Default::default() };
+    let all = RangeRequest {
+        key: vec![0].into(),
+        range_end: vec![0].into(),
+        count_only: true,
+        ..Default::default()
+    };
     assert_eq!(run(&port, port.range(internal(), all)).unwrap().count(), described["keys"], "{name}");
     let mut hashes = 0;
     for row in described["hashes"].as_array().unwrap() {
@@ -66,7 +72,8 @@ fn check(fixture: &Path) {
         hashes += 1;
     }
     let leases = run(&port, port.lease_leases(internal(), LeaseLeasesRequest {})).unwrap().leases.len();
-    let members = run(&port, port.member_list(internal(), MemberListRequest { linearizable: true })).unwrap().members;
+    let members =
+        run(&port, port.member_list(internal(), MemberListRequest { linearizable: true })).unwrap().members;
     assert_eq!(members.len(), 1, "{name}");
     println!("{name}: {hashes} hashes equal, {leases} leases");
     let open = put(&port, "mainstay", "was here");

@@ -1,4 +1,5 @@
 //! A cluster of one, through the real threads, on a real and on a simulated disk.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
 mod support;
 
@@ -7,8 +8,8 @@ use std::{path::Path, sync::Arc};
 use bytes::Bytes;
 use node::Caller;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, StatusRequest, WatchCreateRequest, WatchRequest,
-    WatchResponse, watch_request::RequestUnion,
+    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, StatusRequest, WatchCreateRequest,
+    WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
 use support::{compact, get, put, range, run, start};
 use vfs::{RealDisk, SimDisk};
@@ -29,7 +30,8 @@ fn put_get_restart_get() {
     let member = start(dir.path(), disk);
     let port = member.handle().port();
     assert_eq!(get(&port, "a").as_deref(), Some("2"));
-    let old = range(&port, RangeRequest { key: Bytes::from_static(b"a"), revision: 2, ..Default::default() }).unwrap();
+    let old = range(&port, RangeRequest { key: Bytes::from_static(b"a"), revision: 2, ..Default::default() })
+        .unwrap();
     assert_eq!(old.kvs[0].value, "1");
     assert_eq!(old.header.unwrap().revision, 3);
     member.stop().unwrap();
@@ -72,7 +74,8 @@ fn watch_sees_past_and_present() {
     let port = member.handle().port();
     put(&port, "w", "1").unwrap();
     let (input, mut output) = port.open_watch(Caller::default());
-    let create = WatchCreateRequest { key: Bytes::from_static(b"w"), start_revision: 2, ..Default::default() };
+    let create =
+        WatchCreateRequest { key: Bytes::from_static(b"w"), start_revision: 2, ..Default::default() };
     input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
     put(&port, "w", "2").unwrap();
     let mut next = || -> WatchResponse {
@@ -94,7 +97,8 @@ fn leases_compaction_and_status() {
     let disk = SimDisk::new();
     let member = start(Path::new("/data"), Arc::new(disk.clone()));
     let port = member.handle().port();
-    let grant = run(&port, port.lease_grant(Caller::default(), LeaseGrantRequest { ttl: 100, id: 5 })).unwrap();
+    let grant =
+        run(&port, port.lease_grant(Caller::default(), LeaseGrantRequest { ttl: 100, id: 5 })).unwrap();
     assert_eq!((grant.id, grant.ttl), (5, 100));
     let leased = PutRequest { key: Bytes::from_static(b"l"), lease: 5, ..Default::default() };
     run(&port, port.put(Caller::default(), leased)).unwrap();
@@ -105,7 +109,8 @@ fn leases_compaction_and_status() {
         put(&port, "c", &n.to_string()).unwrap();
     }
     compact(&port, 40, true).unwrap();
-    let old = range(&port, RangeRequest { key: Bytes::from_static(b"c"), revision: 39, ..Default::default() });
+    let old =
+        range(&port, RangeRequest { key: Bytes::from_static(b"c"), revision: 39, ..Default::default() });
     assert_eq!(old.unwrap_err(), node::Error::Rejected(node::Rejection::Compacted));
     let status = run(&port, port.status(Caller::default(), StatusRequest {})).unwrap();
     assert_eq!(status.version, "3.7.1");

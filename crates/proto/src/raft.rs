@@ -48,10 +48,7 @@ pub fn entry_len(entry: &Entry) -> usize {
     } else {
         1 + encoding::encoded_len_varint(entry.data.len() as u64) + entry.data.len()
     };
-    kind + 2
-        + encoding::encoded_len_varint(entry.term)
-        + encoding::encoded_len_varint(entry.index)
-        + data
+    kind + 2 + encoding::encoded_len_varint(entry.term) + encoding::encoded_len_varint(entry.index) + data
 }
 
 /// Appends the `raftpb.Entry` of `entry` without an intermediate message: this is the hot path of the WAL.

@@ -4,10 +4,7 @@ use auth::Tokens;
 use cluster::{Change, ClusterError, Version};
 use mvcc::Change as KeyChange;
 use prost::Message;
-use proto::{
-    etcdserverpb as pb,
-    raftpb,
-};
+use proto::{etcdserverpb as pb, raftpb};
 use types::{
     KeyRange, LeaseId, MemberId,
     raft::{Entry, EntryKind},
@@ -51,7 +48,10 @@ pub enum Reply {
     Alarm(pb::AlarmResponse),
     Auth(AuthReply),
     /// A token was assigned; which one is the business of the token store.
-    Authenticated { user: String, simple_token: String },
+    Authenticated {
+        user: String,
+        simple_token: String,
+    },
     /// Membership changed; the members are in the state.
     Membership,
     /// Versions and attributes have no answer.
@@ -163,9 +163,12 @@ impl State {
             }),
             EntryKind::Normal => self.apply_request(entry),
             EntryKind::ConfChange => self.apply_conf_change(entry),
-            EntryKind::ConfChangeV2 => Err("it is a conf change of version 2, which etcd never writes".into()),
+            EntryKind::ConfChangeV2 => {
+                Err("it is a conf change of version 2, which etcd never writes".into())
+            }
         };
-        let applied = applied.map_err(|reason| format!("entry {} cannot be applied: {reason}", entry.index))?;
+        let applied =
+            applied.map_err(|reason| format!("entry {} cannot be applied: {reason}", entry.index))?;
         self.applied = entry.index;
         self.term = entry.term;
         self.touched = true;
@@ -181,9 +184,12 @@ impl State {
         };
         let operation = operation(&request);
         let physical = request.compaction.as_ref().is_some_and(|compaction| compaction.physical);
-        let result = self.authorize_entry(&request).map_err(Failure::from).and_then(|()| self.execute(request));
+        let result =
+            self.authorize_entry(&request).map_err(Failure::from).and_then(|()| self.execute(request));
         match result {
-            Ok((reply, changes, effect)) => Ok(Applied { request_id, outcome: Ok(reply), changes, effect, operation }),
+            Ok((reply, changes, effect)) => {
+                Ok(Applied { request_id, outcome: Ok(reply), changes, effect, operation })
+            }
             Err(Failure::Rejected(rejection)) => {
                 let waits = physical && rejection == Rejection::Compacted;
                 let effect = waits.then_some(Effect::WaitForCompaction);
@@ -329,7 +335,8 @@ impl State {
     }
 
     fn apply_conf_change(&mut self, entry: &Entry) -> Result<Applied, String> {
-        let wire = raftpb::ConfChange::decode(entry.data.clone()).map_err(|e| format!("it is no ConfChange: {e}"))?;
+        let wire = raftpb::ConfChange::decode(entry.data.clone())
+            .map_err(|e| format!("it is no ConfChange: {e}"))?;
         let request_id = wire.id.unwrap_or(0);
         let (outcome, told, change) = match self.cluster.change(&wire) {
             Ok(changed) => {
@@ -337,7 +344,9 @@ impl State {
                 self.writes.push(cluster::conf_state_row(&self.cluster.conf_state()));
                 (Ok(Reply::Membership), wire, Some(changed.change))
             }
-            Err(ClusterError::Rejected(_)) if wire.node_id.unwrap_or(0) == 0 => (Ok(Reply::Nothing), wire, None),
+            Err(ClusterError::Rejected(_)) if wire.node_id.unwrap_or(0) == 0 => {
+                (Ok(Reply::Nothing), wire, None)
+            }
             Err(ClusterError::Rejected(rejection)) => {
                 // Raft must be told of every conf change; about nobody, when the cluster refused it.
                 let nobody = raftpb::ConfChange { node_id: Some(0), ..wire };

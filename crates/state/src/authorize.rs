@@ -3,10 +3,7 @@
 use auth::{Guarded, LeaseKeys, Rejection as AuthRejection, Subject, WhichLeases};
 use proto::etcdserverpb as pb;
 
-use crate::{
-    AuthReply, Effect, Failure, Rejection, Reply, State,
-    apply::Done,
-};
+use crate::{AuthReply, Effect, Failure, Rejection, Reply, State, apply::Done};
 
 impl State {
     /// Judges a request of `subject` against permissions as they are now.
@@ -18,14 +15,15 @@ impl State {
         subject: &Subject,
         request: T,
     ) -> Result<auth::Authorized<T>, AuthRejection> {
-        let lease_keys = |which: WhichLeases, visit: &mut dyn FnMut(&[u8]) -> Result<(), AuthRejection>| {
-            match which {
+        let lease_keys =
+            |which: WhichLeases, visit: &mut dyn FnMut(&[u8]) -> Result<(), AuthRejection>| match which {
                 WhichLeases::One(id) => self.leases.keys(id).try_for_each(|key| visit(key)),
-                WhichLeases::All => {
-                    self.leases.iter().flat_map(|lease| self.leases.keys(lease.id)).try_for_each(|key| visit(key))
-                }
-            }
-        };
+                WhichLeases::All => self
+                    .leases
+                    .iter()
+                    .flat_map(|lease| self.leases.keys(lease.id))
+                    .try_for_each(|key| visit(key)),
+            };
         let lease_keys: &LeaseKeys<'_> = &lease_keys;
         self.auth.authorize(subject, request, lease_keys)
     }

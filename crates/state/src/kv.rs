@@ -88,7 +88,10 @@ impl<'a> KvTxn<'a> {
         }
     }
 
-    pub(crate) fn delete_range(&mut self, request: &DeleteRangeRequest) -> Result<DeleteRangeResponse, Failure> {
+    pub(crate) fn delete_range(
+        &mut self,
+        request: &DeleteRangeRequest,
+    ) -> Result<DeleteRangeResponse, Failure> {
         let range = KeyRange::new(request.key.clone(), request.range_end.clone());
         let mut prev_kvs = Vec::new();
         if request.prev_kv {

@@ -56,15 +56,16 @@ impl State {
             },
         )
         .map_err(|e| OpenError::Rows(e.to_string()))?;
-        let mut leases =
-            Leases::restore(settings.leases, rows(bucket::LEASE)?).map_err(|e| OpenError::Rows(e.to_string()))?;
+        let mut leases = Leases::restore(settings.leases, rows(bucket::LEASE)?)
+            .map_err(|e| OpenError::Rows(e.to_string()))?;
         let (auth, writes) = Auth::restore(&auth::Rows {
             auth: rows(bucket::AUTH)?,
             users: rows(bucket::AUTH_USERS)?,
             roles: rows(bucket::AUTH_ROLES)?,
         })
         .map_err(|e| OpenError::Rows(e.to_string()))?;
-        let alarms = Alarms::restore(rows(bucket::ALARM)?.into_iter().map(|(key, _)| key)).map_err(OpenError::Rows)?;
+        let alarms =
+            Alarms::restore(rows(bucket::ALARM)?.into_iter().map(|(key, _)| key)).map_err(OpenError::Rows)?;
         let version = snapshot.get(bucket::META, meta::STORAGE_VERSION)?;
         let storage_version = cluster::read_storage_version(version.as_deref(), term != 0);
         let (store, attachments) = Store::open(snapshot.clone())?;

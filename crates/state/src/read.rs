@@ -50,11 +50,21 @@ enum Form {
 pub(crate) fn choose(store: &Store, request: &RangeRequest) -> Result<Chosen, Failure> {
     let range = KeyRange::new(request.key.clone(), request.range_end.clone());
     let limit = usize::try_from(request.limit).unwrap_or(0);
-    let pushed = if default_order(request) && !has_filters(request) { limit.saturating_add(usize::from(limit > 0)) } else { 0 };
+    let pushed = if default_order(request) && !has_filters(request) {
+        limit.saturating_add(usize::from(limit > 0))
+    } else {
+        0
+    };
     if request.count_only {
         let count = store.count(&range, request.revision)?;
         let revision = store.revision();
-        return Ok(Chosen { rows: Vec::new(), more: false, count: signed(count), revision, form: Form::Whole });
+        return Ok(Chosen {
+            rows: Vec::new(),
+            more: false,
+            count: signed(count),
+            revision,
+            form: Form::Whole,
+        });
     }
     let form = form(request);
     // Rows hold their keys; here they are needed only to answer without rows, or to go on after the last one.

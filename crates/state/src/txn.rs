@@ -4,7 +4,8 @@ use bytes::Bytes;
 use mvcc::{Change, Keys, Store};
 use proto::{
     etcdserverpb::{
-        Compare, PutRequest, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest, TxnResponse,
+        Compare, PutRequest, RangeRequest, RangeResponse, RequestOp, ResponseHeader, ResponseOp, TxnRequest,
+        TxnResponse,
         compare::{CompareTarget, TargetUnion},
         request_op::Request,
         response_op::Response,
@@ -29,7 +30,8 @@ pub fn is_read_only(txn: &TxnRequest) -> bool {
 /// Whether a read-only transaction may be answered from local state: every range says so. True without any
 /// operation.
 pub fn is_serializable(txn: &TxnRequest) -> bool {
-    both_branches(txn).all(|op| matches!(&op.request, Some(Request::RequestRange(range)) if range.serializable))
+    both_branches(txn)
+        .all(|op| matches!(&op.request, Some(Request::RequestRange(range)) if range.serializable))
 }
 
 fn both_branches(txn: &TxnRequest) -> impl Iterator<Item = &RequestOp> {
@@ -199,7 +201,9 @@ fn execute(kv_txn: &mut KvTxn<'_>, txn: &TxnRequest, path: &Path) -> Result<TxnR
                 Response::ResponseRange(run_range(kv_txn.store(), range)?)
             }
             Some(Request::RequestPut(put)) => Response::ResponsePut(kv_txn.put(put)?),
-            Some(Request::RequestDeleteRange(delete)) => Response::ResponseDeleteRange(kv_txn.delete_range(delete)?),
+            Some(Request::RequestDeleteRange(delete)) => {
+                Response::ResponseDeleteRange(kv_txn.delete_range(delete)?)
+            }
             Some(Request::RequestTxn(inner)) => {
                 let inner_path = nested.next().expect("one path per nested transaction");
                 Response::ResponseTxn(execute(kv_txn, inner, inner_path)?)

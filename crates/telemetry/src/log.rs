@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn json_lines_have_zaps_shape() {
-        let line = json(Level::Info, "node/boot.rs:7", "a \"quoted\" word", &[("n", 3.into()), ("s", "x".into())]);
+        let line =
+            json(Level::Info, "node/boot.rs:7", "a \"quoted\" word", &[("n", 3.into()), ("s", "x".into())]);
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["level"], "info");
         assert_eq!(value["caller"], "node/boot.rs:7");

@@ -146,13 +146,21 @@ mod tests {
         histogram.observe(0.75);
         let mut out = String::new();
         render(&histogram, "h", "H.", &[], &mut out);
-        let body = "h_bucket{le=\"0.5\"} 0\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 0.75\nh_count 1\n";
+        let body =
+            "h_bucket{le=\"0.5\"} 0\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 1\nh_sum 0.75\nh_count 1\n";
         assert_eq!(out, format!("# HELP h H.\n# TYPE h histogram\n{body}"));
     }
 
     #[test]
     fn numbers_look_like_gos() {
-        for (value, text) in [(0.0, "0"), (1.0, "1"), (0.0001, "0.0001"), (0.00001, "1e-05"), (1e21, "1e+21"), (8388608.0, "8388608")] {
+        for (value, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1e21, "1e+21"),
+            (8388608.0, "8388608"),
+        ] {
             assert_eq!(number(value), text);
         }
     }

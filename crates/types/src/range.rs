@@ -94,7 +94,9 @@ mod tests {
         use std::collections::BTreeSet;
         let keys: BTreeSet<Vec<u8>> =
             [&b"a"[..], b"a\0", b"b", b"bb", b"c", b"\xff"].iter().map(|k| k.to_vec()).collect();
-        for (key, end) in [("a", ""), ("a", "\0"), ("a", "b"), ("b", "a"), ("b", "b"), ("bb", "d"), ("\0", "\0")] {
+        for (key, end) in
+            [("a", ""), ("a", "\0"), ("a", "b"), ("b", "a"), ("b", "b"), ("bb", "d"), ("\0", "\0")]
+        {
             let range = KeyRange::new(key, end);
             let by_bounds: Vec<_> = keys.range::<[u8], _>(range.bounds()).collect();
             let by_contains: Vec<_> = keys.iter().filter(|k| range.contains(k)).collect();

@@ -140,7 +140,11 @@ impl RangeReply {
         let expected = self.rows.row_len(self.next);
         let row = self.rows.fetch(self.next).map_err(|e| Error::Storage(e.to_string()))?;
         if row.len() != expected {
-            let what = format!("row {} of a range has {} bytes, the key index says {expected}", self.next, row.len());
+            let what = format!(
+                "row {} of a range has {} bytes, the key index says {expected}",
+                self.next,
+                row.len()
+            );
             return Err(Error::Storage(what));
         }
         piece.reserve(framed_len(row.len()));

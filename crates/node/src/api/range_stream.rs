@@ -59,7 +59,8 @@ impl RangeStream {
         let whole = self.request.count_only || self.request.range_end.is_empty();
         let remaining = (self.request.limit > 0).then(|| self.request.limit - self.sent);
         let limit = remaining.map_or(self.chunk_keys, |left| left.min(self.chunk_keys));
-        let part = RangeRequest { limit: if whole { self.request.limit } else { limit }, ..self.request.clone() };
+        let part =
+            RangeRequest { limit: if whole { self.request.limit } else { limit }, ..self.request.clone() };
         let mut reply = self.port.range(self.caller.clone(), part).await?;
         if self.state == State::First {
             self.count = reply.count();

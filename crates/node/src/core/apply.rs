@@ -94,7 +94,9 @@ impl Core {
                 self.meter_alarms();
             }
             // Tokens come with the Auth service; none were handed out.
-            Some(Effect::Tokens(_)) => metrics().debugging_auth_revision.set(self.state.auth().revision() as i64),
+            Some(Effect::Tokens(_)) => {
+                metrics().debugging_auth_revision.set(self.state.auth().revision() as i64);
+            }
         }
         false
     }
@@ -102,7 +104,9 @@ impl Core {
     fn tell_raft(&mut self, data: &Bytes) {
         let change = match ConfChange::decode(data) {
             Ok(change) => change,
-            Err(error) => return self.fault(format!("a conf change that was applied is undecodable: {error}")),
+            Err(error) => {
+                return self.fault(format!("a conf change that was applied is undecodable: {error}"));
+            }
         };
         // With node id 0 it names nobody and changes nothing.
         if let Err(error) = self.raft.apply_conf_change(change) {

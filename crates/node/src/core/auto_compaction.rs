@@ -85,7 +85,10 @@ impl Core {
         }
         line!(Info, "starting auto compaction", "revision" => target);
         let compaction = CompactionRequest { revision: target, physical: false };
-        self.propose_own(InternalRaftRequest { compaction: Some(compaction), ..InternalRaftRequest::default() });
+        self.propose_own(InternalRaftRequest {
+            compaction: Some(compaction),
+            ..InternalRaftRequest::default()
+        });
     }
 }
 

@@ -40,7 +40,8 @@ pub(super) fn watch_refusal(state: &State, caller: &Caller, range: &KeyRange) ->
     if !state.auth().is_enabled() {
         return None;
     }
-    let request = pb::RangeRequest { key: range.key.clone(), range_end: range.end.clone(), ..Default::default() };
+    let request =
+        pb::RangeRequest { key: range.key.clone(), range_end: range.end.clone(), ..Default::default() };
     let (code, text) = match subject(state, caller).and_then(|subject| judge(state, &subject, &request)) {
         Ok(()) => return None,
         Err(Error::InvalidToken) => ("Unauthenticated", "etcdserver: invalid auth token"),
@@ -96,7 +97,9 @@ impl Core {
                 }
             }
             Request::Put(put) => self.propose_for(reply_to, subject, |r| r.put = Some(put)),
-            Request::DeleteRange(delete) => self.propose_for(reply_to, subject, |r| r.delete_range = Some(delete)),
+            Request::DeleteRange(delete) => {
+                self.propose_for(reply_to, subject, |r| r.delete_range = Some(delete));
+            }
             Request::Txn(txn) => self.propose_for(reply_to, subject, |r| r.txn = Some(txn)),
             Request::Compact(compaction) => {
                 guarded!(&compaction);
@@ -173,7 +176,12 @@ impl Core {
         }
     }
 
-    fn propose_for(&mut self, reply_to: ReplyTo, subject: Subject, fill: impl FnOnce(&mut InternalRaftRequest)) {
+    fn propose_for(
+        &mut self,
+        reply_to: ReplyTo,
+        subject: Subject,
+        fill: impl FnOnce(&mut InternalRaftRequest),
+    ) {
         let mut request = InternalRaftRequest::default();
         fill(&mut request);
         self.propose(reply_to, request, subject);

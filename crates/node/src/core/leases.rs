@@ -2,9 +2,9 @@
 
 use lease::LeaseError;
 use proto::etcdserverpb::{
-    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveRequest, LeaseKeepAliveResponse,
-    LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest, LeaseTimeToLiveResponse,
-    ResponseHeader,
+    InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveRequest,
+    LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest,
+    LeaseTimeToLiveResponse, ResponseHeader,
 };
 use state::Rejection;
 use telemetry::metrics;
@@ -51,8 +51,10 @@ impl Core {
         if self.config.lease_checkpoint {
             let due = self.state.leases_mut().checkpoints_due(self.now, CHECKPOINTS_PER_ENTRY);
             if !due.is_empty() {
-                let checkpoints =
-                    due.iter().map(|c| LeaseCheckpoint { id: c.id.0, remaining_ttl: c.remaining_secs }).collect();
+                let checkpoints = due
+                    .iter()
+                    .map(|c| LeaseCheckpoint { id: c.id.0, remaining_ttl: c.remaining_secs })
+                    .collect();
                 self.propose_checkpoints(checkpoints);
             }
         }
@@ -117,7 +119,9 @@ impl Core {
                     Vec::new()
                 },
             },
-            Err(LeaseError::NotFound(_)) => LeaseTimeToLiveResponse { header, id: id.0, ttl: -1, ..Default::default() },
+            Err(LeaseError::NotFound(_)) => {
+                LeaseTimeToLiveResponse { header, id: id.0, ttl: -1, ..Default::default() }
+            }
             Err(LeaseError::NotPrimary) => return Err(Error::NoLeader),
             Err(other) => return Err(Rejection::Lease(other).into()),
         };

@@ -2,9 +2,9 @@
 
 use mvcc::{HashKv, HashStep, KvHash};
 use proto::etcdserverpb::{
-    AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse,
-    HashKvResponse, HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest,
-    MoveLeaderResponse, ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
+    AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse, HashKvResponse,
+    HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest, MoveLeaderResponse,
+    ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
 };
 use telemetry::{line, metrics};
 
@@ -104,11 +104,12 @@ impl Core {
         match after {
             AfterFlush::Snapshot(reply_to) => {
                 let version = self.state.storage_version().map(|v| v.to_string()).unwrap_or_default();
-                let answer = self.persist.committed.image().map_err(|e| Error::Storage(e.to_string())).map(|image| {
-                    let image = SnapshotImage::new(image, version);
-                    line!(Info, "sending database snapshot to client", "total-bytes" => image.len());
-                    Reply::Snapshot(image)
-                });
+                let answer =
+                    self.persist.committed.image().map_err(|e| Error::Storage(e.to_string())).map(|image| {
+                        let image = SnapshotImage::new(image, version);
+                        line!(Info, "sending database snapshot to client", "total-bytes" => image.len());
+                        Reply::Snapshot(image)
+                    });
                 self.outbox.reply(reply_to, answer);
             }
             AfterFlush::Hash(reply_to) => match mvcc::hash_all(&self.persist.committed) {

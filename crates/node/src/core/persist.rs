@@ -64,7 +64,12 @@ struct Running {
 }
 
 impl Persist {
-    pub(crate) fn new(committed: Snapshot, size: (u64, u64), last_snapshot: u64, hard_state: HardState) -> Persist {
+    pub(crate) fn new(
+        committed: Snapshot,
+        size: (u64, u64),
+        last_snapshot: u64,
+        hard_state: HardState,
+    ) -> Persist {
         Persist {
             committed,
             size,

@@ -36,13 +36,13 @@ impl Core {
             self.hard_state = hard_state;
         }
         self.persist.log_job_sent();
-        self.log.send(LogJob::Append { work, hard_state: self.hard_state, must_sync });
+        self.log.send(LogJob::Append { work: Box::new(work), hard_state: self.hard_state, must_sync });
     }
 
     /// Has the current hard state made durable, without anything new.
     pub(super) fn sync_hard_state(&mut self) {
         self.persist.log_job_sent();
-        self.log.send(LogJob::Append { work: AppendWork::default(), hard_state: self.hard_state, must_sync: true });
+        self.log.send(LogJob::Append { work: Box::default(), hard_state: self.hard_state, must_sync: true });
     }
 
     pub(super) fn log_done(&mut self, done: LogDone) {

@@ -1,6 +1,9 @@
 //! Who waits for which proposal, and until when.
 
-use std::{collections::{HashMap, VecDeque}, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use types::Moment;
 

@@ -98,7 +98,9 @@ impl Core {
 
     pub(super) fn read_done(&mut self, done: ReadDone) {
         match done {
-            ReadDone::History { job, result: Ok(chunk) } => self.hub.history_read(job, chunk, self.state.store()),
+            ReadDone::History { job, result: Ok(chunk) } => {
+                self.hub.history_read(job, chunk, self.state.store());
+            }
             ReadDone::Rows { job, result: Ok(values) } => self.hub.rows_read(job, values, self.state.store()),
             // The views were detached: later compactions do not touch them, so this is the disk.
             ReadDone::History { result: Err(error), .. } | ReadDone::Rows { result: Err(error), .. } => {
