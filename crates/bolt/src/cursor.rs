@@ -1,6 +1,6 @@
 //! Ordered reading of one bucket.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
@@ -25,7 +25,16 @@ pub struct Cursor {
     /// From the root to a leaf. On a branch, `index` is the child that is entered; on the leaf it is the entry that
     /// stands behind the position, or `count` at the leaf's end. Empty: the position is before the first entry.
     path: Vec<Step>,
+    /// Leaves that were read together with the current one and come next, in order.
+    ahead: VecDeque<Arc<Page>>,
+    /// Leaves entered one after the other, forward, since the last seek.
+    leaves_in_row: u32,
 }
+
+/// From this many leaves in a row on, neighbouring leaves are read together, past the cache.
+const READ_AHEAD_AFTER: u32 = 3;
+/// At most so many at once: what a value that is kept may keep in memory.
+const READ_AHEAD_PAGES: usize = 16;
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -42,7 +51,7 @@ enum End {
 
 impl Cursor {
     pub(crate) fn new(snapshot: Snapshot, root: Option<BucketRoot>) -> Cursor {
-        Cursor { snapshot, root, path: Vec::new() }
+        Cursor { snapshot, root, path: Vec::new(), ahead: VecDeque::new(), leaves_in_row: 0 }
     }
 
     /// Moves to just before the first key that is `>= key`.
@@ -50,7 +59,7 @@ impl Cursor {
     /// # Errors
     /// `Damaged` or `Corrupt` when a page on the way is bad, `Io`. The position is then before the first entry.
     pub fn seek(&mut self, key: &[u8]) -> Result<(), BoltError> {
-        self.path.clear();
+        self.forget();
         let Some(root) = &self.root else { return Ok(()) };
         let mut page = self.snapshot.root_page(root)?;
         let mut path = Vec::new();
@@ -72,12 +81,18 @@ impl Cursor {
     /// # Errors
     /// As [`Cursor::seek`].
     pub fn seek_last(&mut self) -> Result<(), BoltError> {
-        self.path.clear();
+        self.forget();
         self.enter_root(End::Last)
     }
 
+    fn forget(&mut self) {
+        self.path.clear();
+        self.ahead.clear();
+        self.leaves_in_row = 0;
+    }
+
     /// The entry behind the position, which moves over it; `None` at the end. Key and value are slices of a page
-    /// buffer: keeping them keeps the page in memory.
+    /// buffer: keeping them keeps the page in memory, in a long scan its neighbours too (16 pages).
     ///
     /// # Errors
     /// As [`Cursor::seek`]; the position stays.
@@ -144,8 +159,10 @@ impl Cursor {
             let Some(branch) = (0..self.path.len() - 1).rev().find(|at| self.path[*at].index > 0) else {
                 return Ok(None);
             };
-            let step = &self.path[branch];
-            self.enter(branch, step.index - 1, End::Last)?;
+            let (page, index) = (&self.path[branch].page, self.path[branch].index - 1);
+            let child = self.snapshot.page(page.child(index))?;
+            self.enter(branch, index, child, End::Last)?;
+            self.leaves_in_row = 0;
         }
     }
 
@@ -162,7 +179,34 @@ impl Cursor {
             }
             let behind = |at: &usize| self.path[*at].index + 1 < self.path[*at].page.count();
             let Some(branch) = (0..self.path.len() - 1).rev().find(behind) else { return Ok(false) };
-            self.enter(branch, self.path[branch].index + 1, End::First)?;
+            let index = self.path[branch].index + 1;
+            let child = self.next_child(branch, index)?;
+            self.enter(branch, index, child, End::First)?;
+            self.leaves_in_row = self.leaves_in_row.saturating_add(1);
+        }
+    }
+
+    /// Child `index` of step `branch`, the next on the way forward.
+    fn next_child(&mut self, branch: usize, index: usize) -> Result<Arc<Page>, BoltError> {
+        let parent = &self.path[branch].page;
+        let id = parent.child(index);
+        while let Some(page) = self.ahead.pop_front() {
+            if page.id() == id {
+                return Ok(page);
+            }
+        }
+        let above_leaf = branch + 2 == self.path.len();
+        if above_leaf && self.leaves_in_row >= READ_AHEAD_AFTER {
+            let neighbours = (index..parent.count())
+                .take(READ_AHEAD_PAGES)
+                .zip(id..)
+                .take_while(|(index, neighbour)| parent.child(*index) == *neighbour)
+                .count();
+            self.ahead = self.snapshot.pages_ahead(id, neighbours as u64);
+        }
+        match self.ahead.pop_front() {
+            Some(page) => Ok(page),
+            None => self.snapshot.page(id),
         }
     }
 
@@ -173,9 +217,8 @@ impl Cursor {
         Ok(())
     }
 
-    /// Goes from step `branch` of the path into child `index`, and there to one end.
-    fn enter(&mut self, branch: usize, index: usize, end: End) -> Result<(), BoltError> {
-        let child = self.snapshot.page(self.path[branch].page.child(index))?;
+    /// Goes from step `branch` of the path into its child `index`, and there to one end.
+    fn enter(&mut self, branch: usize, index: usize, child: Arc<Page>, end: End) -> Result<(), BoltError> {
         let below = self.descend(child, end)?;
         self.path.truncate(branch + 1);
         self.path[branch].index = index;

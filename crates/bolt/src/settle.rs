@@ -70,7 +70,7 @@ impl Settler<'_> {
         result
     }
 
-    /// Joins neighbours that are both changed and fit on one page together, when either lost something.
+    /// Joins neighbouring leaves that are both changed and fit on one page together, when either lost something.
     fn merge_changed(&mut self, edges: &mut Vec<Edge>) {
         let mut kept: Vec<Edge> = Vec::with_capacity(edges.len());
         for edge in edges.drain(..) {
@@ -87,7 +87,8 @@ impl Settler<'_> {
 
     fn worth_merging(&self, left: &Node, right: &Node) -> bool {
         (left.shrunk || right.shrunk)
-            && left.is_leaf() == right.is_leaf()
+            && left.is_leaf()
+            && right.is_leaf()
             && left.size + right.size - PAGE_HEADER_LEN <= self.page_size
     }
 

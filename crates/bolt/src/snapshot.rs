@@ -1,6 +1,7 @@
 //! A committed state, pinned: reads that the writer never disturbs.
 
 use std::{
+    collections::VecDeque,
     fmt,
     sync::{Arc, OnceLock},
 };
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     cursor::Cursor,
     error::BoltError,
-    format::{BUCKET_HEADER_LEN, PageId, TREE_DEPTH_MAX, Txid, u64_at},
+    format::{BUCKET_HEADER_LEN, PageId, Run, TREE_DEPTH_MAX, Txid, u64_at},
     image::Image,
     meta::Meta,
     page::Page,
@@ -119,6 +120,15 @@ impl Snapshot {
 
     pub(crate) fn page(&self, id: PageId) -> Result<Arc<Page>, BoltError> {
         self.pinned.store.page(id, self.pinned.meta.high_water)
+    }
+
+    /// See [`Store::load_neighbours`]; nothing when the first page is in the cache anyway.
+    pub(crate) fn pages_ahead(&self, id: PageId, count: u64) -> VecDeque<Arc<Page>> {
+        let store = &self.pinned.store;
+        if count < 2 || store.cache.find(id).is_some() {
+            return VecDeque::new();
+        }
+        store.load_neighbours(Run { start: id, len: count }, self.pinned.meta.high_water)
     }
 
     pub(crate) fn root_page(&self, root: &BucketRoot) -> Result<Arc<Page>, BoltError> {

@@ -1,7 +1,7 @@
 //! What the writer and all readers share: the file, the cache, the checksums, and who reads what.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -79,6 +79,22 @@ impl Store {
         let page = Page::parse(id, Bytes::from(bytes), high_water)?;
         self.learn(&page);
         Ok(page)
+    }
+
+    /// Pages without overflow that stand in a row, read at once, as slices of one buffer, past the cache. Ends before
+    /// the first that is not as expected: whoever loads that one by itself learns why.
+    pub(crate) fn load_neighbours(&self, run: Run, high_water: PageId) -> VecDeque<Arc<Page>> {
+        let Ok(bytes) = self.read_verified(run, high_water) else { return VecDeque::new() };
+        let bytes = Bytes::from(bytes);
+        let page = |id: PageId| {
+            let start = (id - run.start) as usize * self.page_size;
+            let bytes = bytes.slice(start..start + self.page_size);
+            let single = PageHeader::read(&bytes).overflow == 0;
+            let page = single.then(|| Page::parse(id, bytes, high_water).ok()).flatten()?;
+            self.learn(&page);
+            Some(Arc::new(page))
+        };
+        (run.start..run.end()).map_while(page).collect()
     }
 
     /// Length in pages of the run that starts with `head`, verified page `id`.

@@ -42,8 +42,20 @@
 //! # assert_eq!(node.basic_status().soft_state.role, RoleKind::Leader);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! A snapshot in [`AppendWork::snapshot`] replaces the log and the state machine before its work is reported.
-//! Works of one kind are reported in the order handed out; the two kinds are independent of each other.
+//! # What the driver must see to
+//! Each of these was found, or is checked, by `tests/cluster`.
+//! - Works of one kind are reported in the order handed out; the two kinds are independent of each other, with one
+//!   exception: a snapshot in [`AppendWork::snapshot`] replaces log and state machine, and makes all [`ApplyWork`]
+//!   handed out before it needless. Report what is left of that without applying it.
+//! - Entries are applied before the commit index that covers them is durable. Make a snapshot or compact the log
+//!   only up to a commit index that is; else the next start finds a log that begins after its commit index.
+//!   For the same reason apply conf changes only when the commit index that covers them is durable: a member that
+//!   restarts in an older configuration may wait for votes of members that were removed.
+//! - On a start, [`Config::applied`] is at least the index of the snapshot whose [`types::raft::ConfState`] the store
+//!   gives.
+//! - A snapshot that is sent should be of the newest applied state: in the configuration of an older one its
+//!   receiver may not be yet, and it would refuse it, again and again. Report each one sent, delivered or not.
+//! - On [`Error::Diverged`] or [`Error::Store`] the member stops.
 //!
 //! # Inside
 //! `raft` decides: `raft/core` is what a node always is, `raft/{follower,candidate,leader}` are its roles,
@@ -54,6 +66,12 @@
 //! The WAL, the wire form of messages, the membership of etcd (names, addresses), the first entries of a new
 //! cluster. Messages are not authenticated: whoever may send them is trusted to be a member, but no message
 //! makes a node panic.
+//!
+//! # Where it differs from upstream
+//! Messages that no correct member sends are errors rather than panics or accepted. A leader that is the only voter
+//! also commits an entry of its term before it answers reads (its commit index may be older than its last crash).
+//! Reads that wait are lost with leadership, as their readers ask again anyway. A candidate that was removed while
+//! votes were counted does not lead.
 
 mod conf_change;
 mod config;

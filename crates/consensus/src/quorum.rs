@@ -193,4 +193,22 @@ mod tests {
             prop_assert_eq!(joint.committed_index(lookup), expected);
         }
     }
+
+    #[test]
+    fn both_halves_decide() {
+        let joint = Joint { incoming: Majority([1, 2].into()), outgoing: Majority([3].into()) };
+        let acked = |id| Some([0, 7, 9, 8][id as usize]);
+        assert_eq!(joint.committed_index(acked), 7);
+        assert_eq!(joint.committed_index(|id| (id != 3).then_some(9)), 0);
+        assert_eq!(Joint { outgoing: Majority::default(), ..joint.clone() }.committed_index(acked), 7);
+        for (votes, expected) in [
+            ([Some(true), Some(true), Some(true)], VoteResult::Won),
+            ([Some(true), Some(true), None], VoteResult::Pending),
+            ([Some(true), Some(true), Some(false)], VoteResult::Lost),
+            ([Some(true), Some(false), None], VoteResult::Lost),
+            ([Some(true), None, Some(true)], VoteResult::Pending),
+        ] {
+            assert_eq!(joint.vote_result(|id| votes[id as usize - 1]), expected, "{votes:?}");
+        }
+    }
 }

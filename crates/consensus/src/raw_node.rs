@@ -1,35 +1,30 @@
-//! The node as its driver sees it.
+//! The node as its driver sees it: inputs and status here, work and its reports in `work`.
+
+mod work;
 
 use bytes::Bytes;
 use types::raft::{ConfState, Entry, HardState};
 
 use crate::{
-    AnyConfChange, AppendAck, AppendWork, ApplyAck, ApplyWork, BasicStatus, ConfChangeV2, Config, Error,
-    Level, LogLine, LogStore, Message, MessageKind, Ready, SoftState, StartError, Status, StoreError,
+    AnyConfChange, BasicStatus, ConfChangeV2, Config, Error, Level, LogLine, LogStore, Message, MessageKind,
+    SoftState, StartError, Status, StoreError,
     conf_change::ConfChangeError,
     message::NO_NODE,
     raft::{Raft, Role},
 };
+use work::Advance;
 
-/// One member's part in Raft. Inputs are its methods, effects are in [`Ready`]; see the crate's head for the
+/// One member's part in Raft. Inputs are its methods, effects are in [`crate::Ready`]; see the crate's head for the
 /// loop around it. Not synchronised: one owner.
 #[derive(Debug)]
 pub struct RawNode<S> {
     raft: Raft<S>,
-    /// What the driver knows from earlier [`Ready`]s.
+    /// What the driver knows from earlier Readys.
     known_soft_state: SoftState,
     known_hard_state: HardState,
     asynchronous: bool,
     /// What to do at `advance`; always empty with asynchronous storage writes.
     on_advance: Option<Advance>,
-}
-
-/// What becomes true when the driver has done all that a [`Ready`] asked for.
-#[derive(Debug)]
-struct Advance {
-    own_messages: Vec<Message>,
-    appended: Option<AppendAck>,
-    applied: Option<ApplyAck>,
 }
 
 impl<S: LogStore> RawNode<S> {
@@ -62,7 +57,7 @@ impl<S: LogStore> RawNode<S> {
         &self.raft.core.log.store
     }
 
-    /// The store, to append what a [`Ready`] handed out, to compact, and to make snapshots.
+    /// The store, to append what a [`crate::Ready`] handed out, to compact, and to make snapshots.
     pub fn store_mut(&mut self) -> &mut S {
         &mut self.raft.core.log.store
     }
@@ -97,7 +92,7 @@ impl<S: LogStore> RawNode<S> {
         self.input(|raft| raft.step_remote(message))
     }
 
-    /// Takes a message of this node to itself, from [`AppendWork::responses`], after that work is durable.
+    /// Takes a message of this node to itself, from [`crate::AppendWork::responses`], after that work is durable.
     /// [`RawNode::persisted`] does it for all of them.
     ///
     /// # Errors
@@ -215,133 +210,6 @@ impl<S: LogStore> RawNode<S> {
         }
     }
 
-    /// An [`AppendWork`] is durable and in the store: takes its responses and acknowledgement, and gives the
-    /// responses that are for other members, to be sent now. In the order handed out.
-    pub fn persisted(&mut self, responses: Vec<Message>, ack: Option<AppendAck>) -> Vec<Message> {
-        let id = self.id();
-        let (own, others): (Vec<_>, Vec<_>) = responses.into_iter().partition(|message| message.to == id);
-        for message in own {
-            // Refused only when this node was removed meanwhile, or has failed already.
-            let _ = self.step_own(message);
-        }
-        if let Some(ack) = ack {
-            self.appended(&ack);
-        }
-        others
-    }
-
-    /// The acknowledgement alone of an [`AppendWork`] that is durable and in the store.
-    pub fn appended(&mut self, ack: &AppendAck) {
-        if self.fault().is_none() {
-            self.raft.on_appended(ack);
-        }
-    }
-
-    /// An [`ApplyWork`] is applied, or a snapshot handed out after it has made that needless. In the order
-    /// handed out.
-    pub fn applied(&mut self, ack: &ApplyAck) {
-        if self.fault().is_none() {
-            self.raft.on_applied(ack);
-        }
-    }
-
-    /// Whether [`RawNode::ready`] would give anything.
-    pub fn has_ready(&self) -> bool {
-        let core = &self.raft.core;
-        core.fault().is_none()
-            && (core.has_output()
-                || !core.log.next_unstable().is_empty()
-                || core.log.next_snapshot().is_some()
-                || core.log.has_next_committed(!self.asynchronous)
-                || self.soft_state() != self.known_soft_state
-                || core.hard_state() != self.known_hard_state)
-    }
-
-    /// Everything to be done since the last call. Without asynchronous storage writes: do it, then call
-    /// [`RawNode::advance`] before the next call.
-    pub fn ready(&mut self) -> Ready {
-        if self.fault().is_some() {
-            return Ready::default();
-        }
-        assert!(self.on_advance.is_none(), "two Readys without an advance between them");
-        let committed = match self.raft.core.log.take_next_committed(!self.asynchronous) {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.raft.core.fail(error);
-                return Ready::default();
-            }
-        };
-        let core = &mut self.raft.core;
-        let hard_state = core.hard_state();
-        let known = self.known_hard_state;
-        let entries = core.log.next_unstable().to_vec();
-        let snapshot = core.log.next_snapshot().cloned();
-        let must_sync = !entries.is_empty() || (hard_state.vote, hard_state.term) != (known.vote, known.term);
-        let ack = AppendAck::for_unstable(core, snapshot.as_ref().map(|snapshot| snapshot.meta.index));
-        core.log.accept_unstable();
-        let output = core.take_output();
-        let mut ready = Ready {
-            soft_state: None,
-            read_states: output.read_states,
-            messages: output.now,
-            append: None,
-            apply: None,
-            must_sync,
-        };
-        let mut append = AppendWork {
-            hard_state: (hard_state != known).then_some(hard_state),
-            entries,
-            snapshot,
-            responses: output.after_append,
-            ack,
-        };
-        self.known_hard_state = hard_state;
-        let soft_state = self.soft_state();
-        if soft_state != self.known_soft_state {
-            ready.soft_state = Some(soft_state);
-            self.known_soft_state = soft_state;
-        }
-        let mut apply_ack = ApplyAck::for_entries(&committed);
-        if !self.asynchronous {
-            self.hold_until_advance(&mut ready, &mut append, &mut apply_ack);
-        }
-        ready.append = append.is_work().then_some(append);
-        ready.apply = (!committed.is_empty()).then_some(ApplyWork { entries: committed, ack: apply_ack });
-        ready
-    }
-
-    /// Without asynchronous storage writes the driver sends after writing, and `advance` reports all of it.
-    fn hold_until_advance(
-        &mut self,
-        ready: &mut Ready,
-        append: &mut AppendWork,
-        apply_ack: &mut Option<ApplyAck>,
-    ) {
-        let id = self.id();
-        let responses = std::mem::take(&mut append.responses);
-        let (own_messages, others) = responses.into_iter().partition(|message| message.to == id);
-        ready.messages.extend::<Vec<_>>(others);
-        let (appended, applied) = (append.ack.take(), apply_ack.take());
-        self.on_advance = Some(Advance { own_messages, appended, applied });
-    }
-
-    /// All that the last [`Ready`] asked for is done. Not with asynchronous storage writes, whose reports
-    /// are `persisted` and `applied`.
-    pub fn advance(&mut self) {
-        assert!(!self.asynchronous, "advance is for synchronous storage writes");
-        let Some(Advance { own_messages, appended, applied }) = self.on_advance.take() else { return };
-        for message in own_messages {
-            // Cannot be refused for its sender: a removed leader still counts its own appends.
-            let _ = self.input(|raft| raft.step(message));
-        }
-        if let Some(ack) = appended {
-            self.appended(&ack);
-        }
-        if let Some(ack) = applied {
-            self.applied(&ack);
-        }
-    }
-
     fn soft_state(&self) -> SoftState {
         SoftState { leader: self.raft.leader(), role: self.raft.role_kind() }
     }
@@ -392,14 +260,5 @@ impl<S: LogStore> RawNode<S> {
     /// anew. For scripts and simulations that fix who campaigns first.
     pub fn set_election_timeout(&mut self, ticks: u32) {
         self.raft.core.set_election_timeout(ticks);
-    }
-}
-
-impl AppendWork {
-    fn is_work(&self) -> bool {
-        self.hard_state.is_some()
-            || !self.entries.is_empty()
-            || self.snapshot.is_some()
-            || !self.responses.is_empty()
     }
 }

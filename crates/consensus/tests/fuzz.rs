@@ -4,6 +4,8 @@
 //! ticks, requests and storage reports. Numbers are small or extreme, so that they hit terms and indexes in use
 //! as well as the ends of their range.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use bytes::Bytes;
 use consensus::{
     AppendWork, ApplyWork, Change, ChangeKind, ConfChange, ConfChangeV2, Config, Level, MemLog, Message,

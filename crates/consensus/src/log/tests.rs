@@ -57,19 +57,24 @@ fn conflict_by_term_skips_terms_that_cannot_agree() {
 
 #[test]
 fn try_append_keeps_what_agrees_and_replaces_what_does_not() {
-    type Ids = &'static [(u64, u64)];
-    let cases: [((u64, u64), Ids, u64, Result<Option<u64>, Divergence>, (u64, u64), u64); 9] = [
-        ((2, 3), &[(4, 4)], 3, Ok(None), (3, 3), 1),
-        ((3, 4), &[(4, 5)], 3, Ok(None), (3, 3), 1),
-        ((3, 3), &[], 3, Ok(Some(3)), (3, 3), 3),
-        ((3, 3), &[], 9, Ok(Some(3)), (3, 3), 3),
-        ((3, 3), &[(4, 4)], 4, Ok(Some(4)), (4, 4), 4),
-        ((1, 1), &[(2, 2)], 9, Ok(Some(2)), (3, 3), 2),
-        ((1, 1), &[(4, 2), (4, 3)], 2, Ok(Some(3)), (4, 3), 2),
-        ((2, 2), &[(4, 3), (4, 4)], 0, Ok(Some(4)), (4, 4), 1),
-        ((0, 0), &[(9, 1)], 1, Err(Divergence::CommittedEntry { index: 1, committed: 1 }), (3, 3), 1),
+    type Id = (u64, u64);
+    type Outcome = (Result<Option<u64>, Divergence>, Id, u64);
+    let case = |prev: Id, new: &'static [Id], commit: u64, result, last: Id, committed: u64| {
+        let outcome: Outcome = (result, last, committed);
+        (prev, new, commit, outcome)
+    };
+    let cases = [
+        case((2, 3), &[(4, 4)], 3, Ok(None), (3, 3), 1),
+        case((3, 4), &[(4, 5)], 3, Ok(None), (3, 3), 1),
+        case((3, 3), &[], 3, Ok(Some(3)), (3, 3), 3),
+        case((3, 3), &[], 9, Ok(Some(3)), (3, 3), 3),
+        case((3, 3), &[(4, 4)], 4, Ok(Some(4)), (4, 4), 4),
+        case((1, 1), &[(2, 2)], 9, Ok(Some(2)), (3, 3), 2),
+        case((1, 1), &[(4, 2), (4, 3)], 2, Ok(Some(3)), (4, 3), 2),
+        case((2, 2), &[(4, 3), (4, 4)], 0, Ok(Some(4)), (4, 4), 1),
+        case((0, 0), &[(9, 1)], 1, Err(Divergence::CommittedEntry { index: 1, committed: 1 }), (3, 3), 1),
     ];
-    for (prev, new, commit, expected, last, committed) in cases {
+    for (prev, new, commit, (expected, last, committed)) in cases {
         for stable in 0..=3 {
             let all = [(1, 1), (2, 2), (3, 3)];
             let mut log = log(&all[..stable], &all[stable..]);
@@ -152,6 +157,20 @@ fn handing_out_stops_at_the_bound_until_application_is_reported() {
     assert_eq!(indexes(&log.take_next_committed(true).unwrap()), [4]);
     log.applied_to(4, one);
     assert!(!log.has_next_committed(true));
+}
+
+#[test]
+fn handing_out_also_stops_before_the_entry_that_would_cross_the_bound() {
+    let all = entries(&[(1, 1), (1, 2), (1, 3)]);
+    let one = size::encoded_len(&all[0]);
+    let mut store = MemLog::new();
+    store.append(all).unwrap();
+    let mut log = RaftLog::new(store, 2 * one + 1).unwrap();
+    log.commit_to(3).unwrap();
+    assert_eq!(indexes(&log.take_next_committed(true).unwrap()), [1, 2]);
+    assert!(!log.has_next_committed(true), "one byte of room is left, but not for a whole entry");
+    log.applied_to(2, 2 * one);
+    assert_eq!(indexes(&log.take_next_committed(true).unwrap()), [3]);
 }
 
 #[test]

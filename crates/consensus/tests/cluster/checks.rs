@@ -33,7 +33,7 @@ impl Checks {
             match node.term(index) {
                 Ok(here) => assert_eq!(here, term, "leader {} lacks the applied entry {index}", status.id),
                 Err(error) => {
-                    assert_eq!(error, StoreError::Compacted, "leader lacks the applied entry {index}")
+                    assert_eq!(error, StoreError::Compacted, "leader lacks the applied entry {index}");
                 }
             }
         }

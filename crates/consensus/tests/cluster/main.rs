@@ -17,7 +17,7 @@ use random::Random;
 const STEPS: usize = 4000;
 
 fn run(name: &str, scenario: &Scenario) {
-    let seeds = std::env::var("CONSENSUS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(80);
+    let seeds = std::env::var("CONSENSUS_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(300);
     let mut applied = 0;
     for seed in 0..seeds {
         let outcome = std::panic::catch_unwind(|| {

@@ -89,7 +89,8 @@ impl Leader {
         let first_index = core.log.first_index();
         let Some(progress) = core.tracker.progress.get_mut(&from) else { return false };
         let advanced = progress.acknowledge(index);
-        if !advanced && !(progress.matched == index && progress.flow == Flow::Probe) {
+        let answers_probe = progress.matched == index && progress.flow == Flow::Probe;
+        if !advanced && !answers_probe {
             return false;
         }
         match progress.flow {
