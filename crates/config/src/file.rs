@@ -51,16 +51,16 @@ pub(crate) fn parse(bytes: &[u8], notices: &mut Vec<Notice>) -> Result<Given, Fi
     Ok(given)
 }
 
-/// Duplicate keys are no error and the last one counts, as in etcd.
+/// As etcd reads YAML: of several documents the first one counts, of equal keys the last one, `010` is eight.
 fn read_yaml(bytes: &[u8]) -> Result<Json, FileError> {
     let text = std::str::from_utf8(bytes).map_err(|_| FileError::Yaml("invalid UTF-8".into()))?;
     let mut options = serde_saphyr::Options::default();
     options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
+    options.legacy_octal_numbers = true;
     options.with_snippet = false;
-    if text.trim().is_empty() {
-        return Ok(Json::Null);
-    }
-    serde_saphyr::from_str_with_options(text, options).map_err(|e| FileError::Yaml(e.to_string()))
+    let documents: Vec<Json> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|e| FileError::Yaml(e.to_string()))?;
+    Ok(documents.into_iter().next().unwrap_or(Json::Null))
 }
 
 /// What stands under a path such as `a.b.c`; a null counts as absent.
@@ -195,6 +195,10 @@ mod tests {
             parse("bogus: 1\nname: a\nname: b\npeer-transport-security:\n  crl-file: x\n  cert-file: c\n")
                 .unwrap();
         assert_eq!((values.text("name"), values.text("peer-cert-file")), ("b".into(), "c".into()));
+        assert_eq!(
+            parse("snapshot-count: 010\n---\nsnapshot-count: 9\n").unwrap().0.unsigned("snapshot-count"),
+            8
+        );
         let keys: Vec<_> = notices.iter().map(|notice| notice.fields[0].1.as_str().unwrap()).collect();
         assert_eq!(keys, ["bogus", "peer-transport-security.crl-file"]);
     }

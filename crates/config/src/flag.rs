@@ -179,7 +179,7 @@ impl Kind {
     /// # Errors
     /// The reason.
     pub(crate) fn read_json(self, json: &Json) -> Result<Value, JsonError> {
-        let wrong = || JsonError::Type { found: describe(json), wanted: self.json_type() };
+        let wrong = || JsonError::Type { found: describe(json, self.is_number()), wanted: self.json_type() };
         match self {
             Kind::Bool => json.as_bool().map(Value::Bool).ok_or_else(wrong),
             Kind::Unsigned => whole_u64(json).map(Value::Unsigned).ok_or_else(wrong),
@@ -203,6 +203,10 @@ impl Kind {
                 self.parse(json.as_str().ok_or_else(wrong)?).map_err(JsonError::Value)
             }
         }
+    }
+
+    fn is_number(self) -> bool {
+        matches!(self, Kind::Unsigned | Kind::Unsigned32 | Kind::Signed | Kind::Duration)
     }
 
     /// What the configuration file must have there.
@@ -273,12 +277,13 @@ fn whole_f64(json: &Json) -> Option<f64> {
     json.as_number().filter(|n| n.is_f64())?.as_f64().filter(|n| n.fract() == 0.0 && n.abs() <= EXACT_MAX)
 }
 
-/// As Go's JSON decoder names what it found.
-fn describe(json: &Json) -> String {
+/// As Go's JSON decoder names what it found; it shows a number where it wanted another number.
+fn describe(json: &Json, wants_number: bool) -> String {
     match json {
         Json::Null => "null".into(),
         Json::Bool(_) => "bool".into(),
-        Json::Number(number) => format!("number {number}"),
+        Json::Number(number) if wants_number => format!("number {number}"),
+        Json::Number(_) => "number".into(),
         Json::String(_) => "string".into(),
         Json::Array(_) => "array".into(),
         Json::Object(_) => "object".into(),
@@ -344,8 +349,8 @@ mod tests {
             (Kind::Unsigned, json!(1.5), "number 1.5"),
             (Kind::Unsigned, json!("12"), "string"),
             (Kind::Unsigned32, json!(1u64 << 32), "number 4294967296"),
-            (Kind::Bool, json!(1), "number 1"),
-            (Kind::Text, json!(5), "number 5"),
+            (Kind::Bool, json!(1), "number"),
+            (Kind::Text, json!(5), "number"),
             (Kind::List, json!("a"), "string"),
             (Kind::List, json!([1]), "array"),
             (Kind::Gates, json!({"Foo": true}), "object"),

@@ -20,11 +20,12 @@ pub(crate) enum NumberError {
 }
 
 /// A number as Go's `strconv.ParseUint` takes it with base 0: decimal, `0x`, `0o`, `0b`, a leading `0` for octal,
-/// underscores between digits (and after the prefix) when there is a prefix.
+/// single underscores between digits and after the prefix.
 pub(crate) fn parse_unsigned(text: &str) -> Result<u64, NumberError> {
     let (digits, radix) = split_radix(text);
     let prefixed = digits.len() != text.len();
-    if digits.is_empty() || (digits.contains('_') && !(prefixed && underscores_fit(digits))) {
+    let bad_start = digits.is_empty() || (digits.starts_with('_') && !prefixed);
+    if bad_start || digits.ends_with('_') || digits.contains("__") {
         return Err(NumberError::Syntax);
     }
     let mut value: u64 = 0;
@@ -62,11 +63,6 @@ fn split_radix(text: &str) -> (&str, u32) {
         _ if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
         _ => (text, 10),
     }
-}
-
-/// Each underscore has a digit behind it, and a digit or the prefix before it.
-fn underscores_fit(digits: &str) -> bool {
-    !digits.ends_with('_') && !digits.contains("__")
 }
 
 /// A text in quotes as Go's `%q` prints it.
@@ -117,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(parse_unsigned(text), Ok(value), "{text}");
         }
-        for text in ["", "a", "-1", "1_0", "0x", "0x__1", "08", "1.5", " 1"] {
+        for text in ["", "a", "-1", "1__0", "_1", "1_", "0x", "0x__1", "08", "1.5", " 1"] {
             assert_eq!(parse_unsigned(text), Err(NumberError::Syntax), "{text}");
         }
         assert_eq!(parse_unsigned("18446744073709551616"), Err(NumberError::Range));

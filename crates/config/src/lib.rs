@@ -20,6 +20,7 @@ mod golang;
 mod help;
 mod load;
 mod notice;
+mod places;
 mod settings;
 mod table;
 pub mod url;
@@ -30,10 +31,11 @@ pub use gates::{GATES, Gate, GateFacts, Gates, Stage};
 pub use help::{flags_help, flags_page, status_section, usage};
 pub use load::{Command, LoadError, Sources, default_host, load, read_file};
 pub use notice::{Notice, Severity};
+pub use places::same_places;
 pub use settings::{
-    Auth, AutoCompaction, BootstrapError, Checks, Cluster, ClusterState, Compaction, Keepalive, Limits,
-    Listeners, Log, LogFormat, LogLevel, LogOutput, Member, Members, Monitoring, Raft, Resolve, Rotation,
-    Settings, Storage, Tls, TlsPolicy, TlsVersion, Tracing,
+    Auth, AutoCompaction, Checks, Cluster, ClusterState, Compaction, Keepalive, Limits, Listeners, Log,
+    LogFormat, LogLevel, LogOutput, Member, Monitoring, Raft, Rotation, Settings, Storage, Tls, TlsPolicy,
+    TlsVersion, Tracing,
 };
 pub use table::{FILE_ONLY, GONE, IGNORED, RENAMED, Renamed, Replacement, SECTIONS, Section, flags};
 pub use url::{Scheme, Url, UrlError};

@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 use crate::{flag::Effect, gates::Gates, notice::Notice, url::Url, values::Values};
 
 pub use self::{
-    cluster::{BootstrapError, Cluster, ClusterState, Members, Resolve},
+    cluster::{Cluster, ClusterState},
     compaction::{AutoCompaction, Compaction},
     log::{Log, LogFormat, LogLevel, LogOutput, Rotation},
     tls::{Tls, TlsPolicy, TlsVersion},

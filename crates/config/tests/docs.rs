@@ -10,7 +10,7 @@ const END: &str = "<!-- end -->\n";
 
 fn check(path: &str, current: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(path, current).unwrap();
+        fs::write(path, current).expect("docs can be written");
     }
     let written = fs::read_to_string(path).unwrap_or_default();
     assert!(
@@ -27,7 +27,7 @@ fn the_page_of_flags() {
 /// The part of docs/status.md between the two marks.
 #[test]
 fn the_status_page_lists_flags_without_effect() {
-    let status = fs::read_to_string(STATUS).unwrap();
+    let status = fs::read_to_string(STATUS).expect("there is a status page");
     let (before, rest) = status.split_once(BEGIN).expect("docs/status.md has the mark where the list begins");
     let (_, after) = rest.split_once(END).expect("docs/status.md has the mark where the list ends");
     check(STATUS, &format!("{before}{BEGIN}{}{END}{after}", config::status_section()));

@@ -176,6 +176,8 @@ fn rules_checked_with_the_start() {
             r#"error parsing CompactionRetention: time: invalid duration "x""#,
         ),
         (&["--auth-token=foo"], "auth: invalid auth options"),
+        (&["--auth-token=simple,a"], "auth: invalid auth options"),
+        (&["--auth-token=jwt,a=b,a=c"], "auth: invalid auth options"),
         (&["--peer-cert-file=c"], "KeyFile and CertFile must both be present[key: , cert: c]"),
         (&[secure, advertise, "--key-file=k"], "KeyFile and CertFile must both be present[key: k, cert: ]"),
         (

@@ -1,6 +1,6 @@
 //! From settings to what the member and the network side take.
 
-use config::{Gate, Settings, TlsVersion, Url};
+use config::{ClusterState, Gate, Settings, TlsVersion, Url};
 
 use crate::server::{Network, Plan};
 
@@ -8,11 +8,8 @@ use crate::server::{Network, Plan};
 const NETWORK_THREADS_MAX: usize = 4;
 
 /// What a server with these settings is made from.
-///
-/// # Errors
-/// When a URL is none to listen at.
-pub(crate) fn plan(settings: &Settings) -> anyhow::Result<Plan> {
-    Ok(Plan { node: node(settings), network: network(settings)? })
+pub(crate) fn plan(settings: &Settings) -> Plan {
+    Plan { node: node(settings), network: network(settings) }
 }
 
 fn texts(urls: &[Url]) -> Vec<String> {
@@ -28,6 +25,7 @@ fn node(settings: &Settings) -> node::Config {
         initial_cluster_token: cluster.token.clone(),
         advertise_peer_urls: texts(&cluster.advertise_peer),
         advertise_client_urls: texts(&cluster.advertise_client),
+        join_existing: cluster.state == ClusterState::Existing,
         tick: raft.tick,
         election_ticks: raft.election_ticks,
         snapshot_count: storage.snapshot_count,
@@ -67,7 +65,16 @@ fn seed() -> u64 {
     since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)
 }
 
-fn network(settings: &Settings) -> anyhow::Result<Network> {
+fn listener(url: &Url, traffic: rpc::Traffic) -> rpc::Listener {
+    let address = if url.scheme().is_unix() {
+        rpc::Address::Unix(url.address().into())
+    } else {
+        rpc::Address::Tcp(url.address().to_string())
+    };
+    rpc::Listener { address, secure: url.scheme().is_tls(), traffic }
+}
+
+fn network(settings: &Settings) -> Network {
     let listeners = &settings.listeners;
     let traffic = if listeners.client_http.is_empty() { rpc::Traffic::All } else { rpc::Traffic::Grpc };
     let groups = [
@@ -78,11 +85,11 @@ fn network(settings: &Settings) -> anyhow::Result<Network> {
     let mut all = Vec::new();
     for (urls, traffic) in groups {
         for url in urls {
-            all.push(rpc::Listener::parse(&url.to_string(), traffic)?);
+            all.push(listener(url, traffic));
         }
     }
     let keepalive = &listeners.keepalive;
-    Ok(Network {
+    Network {
         listeners: all,
         tls: tls(settings),
         limits: rpc::Limits {
@@ -102,7 +109,7 @@ fn network(settings: &Settings) -> anyhow::Result<Network> {
         extensive_metrics: settings.monitoring.extensive_metrics,
         cors: listeners.cors.clone(),
         host_whitelist: listeners.host_whitelist.clone(),
-    })
+    }
 }
 
 /// The network side when nobody has said anything about it; without listeners.

@@ -38,7 +38,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 pub fn run_server(settings: Settings) -> Result<ExitCode> {
     // Caught from here on, so that a stop during the start is not lost.
     let stop = StopSignal::catch()?;
-    let running = Running::start(plan::plan(&settings)?)?;
+    let running = Running::start(plan::plan(&settings))?;
     notify::ready();
     let signal = stop.wait(|| running.has_ended());
     if let Some(signal) = signal {
@@ -157,7 +157,7 @@ impl Running {
     pub fn start(plan: Plan) -> Result<Running> {
         let Plan { node: config, network } = plan;
         let election_timeout = config.tick * config.election_ticks;
-        let member = node::start(config, Arc::new(RealDisk)).context("the member does not start")?;
+        let member = node::start(config, Arc::new(RealDisk))?;
         let begun = Instant::now();
         while !member.wait_published(PUBLISH_PATIENCE) {
             if member.has_ended() {

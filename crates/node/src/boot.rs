@@ -222,6 +222,10 @@ fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
 /// Ids and first entries of a new cluster of one.
 fn new_cluster(config: &Config) -> Result<(Metadata, Vec<Entry>), BootError> {
     let refuse = |e: String| BootError::InitialCluster(e);
+    if config.join_existing {
+        let what = "--initial-cluster-state=existing: joining a running cluster is not supported by this version";
+        return Err(refuse(what.into()));
+    }
     let cluster = InitialCluster::parse(&config.initial_cluster).map_err(|e| refuse(e.to_string()))?;
     cluster.check(&config.name).map_err(|e| refuse(e.to_string()))?;
     if let Some(mismatch) = cluster.advertise_mismatch(&config.name, &config.advertise_peer_urls, "") {

@@ -15,6 +15,8 @@ pub struct Config {
     pub initial_cluster: String,
     /// Mixed into the ids of a new cluster.
     pub initial_cluster_token: String,
+    /// Join a running cluster instead of starting one; counts only without a log.
+    pub join_existing: bool,
     /// Peer URLs that this member announces.
     pub advertise_peer_urls: Vec<String>,
     /// Client URLs that this member announces.
@@ -87,6 +89,7 @@ impl Config {
             wal_dir: None,
             initial_cluster: format!("{name}=http://localhost:2380"),
             initial_cluster_token: "etcd-cluster".into(),
+            join_existing: false,
             advertise_peer_urls: vec!["http://localhost:2380".into()],
             advertise_client_urls: vec!["http://localhost:2379".into()],
             tick: Duration::from_millis(100),

@@ -36,7 +36,7 @@ pub(crate) struct Call<M> {
     pub(crate) caller: Caller,
     pub(crate) messages: Messages,
     pub(crate) exchange: Exchange,
-    /// Bytes that the call holds.
+    /// What its replies take of the budget.
     hold: Option<Hold>,
     needs_leader: bool,
     /// `None` when it is no text.
@@ -90,7 +90,12 @@ impl<M: Member> Call<M> {
         Some(Call {
             method,
             caller: Caller { token: head.token, common_name, internal: false },
-            messages: Messages::new(body, encoding, thread.common.message_bytes_max()),
+            messages: Messages::new(
+                body,
+                encoding,
+                thread.common.message_bytes_max(),
+                Rc::clone(&thread.share),
+            ),
             exchange,
             hold: None,
             needs_leader: head.needs_leader,
@@ -129,7 +134,6 @@ impl<M: Member> Call<M> {
             // A call waits long for the log; its bytes should not block the calls behind it.
             self.messages.release();
         }
-        self.hold_bytes(bytes.len())?;
         let request = self.decode(bytes).ok_or_else(Status::unary_not_protobuf)?;
         self.begin();
         Ok(request)
@@ -211,7 +215,7 @@ impl<M: Member> Call<M> {
         Ok(())
     }
 
-    /// Holds `bytes` of the budget, in all, until the call ends.
+    /// Holds `bytes` of the budget for replies, in all, until the call ends.
     ///
     /// # Errors
     /// When the budget is spent.
@@ -270,7 +274,8 @@ impl<M: Member> Call<M> {
         }
         self.count_sent(total);
         if left > 0 {
-            self.hold_bytes(2 * PIECE)?;
+            // One piece here, one in `h2`, one on its way through the store.
+            self.hold_bytes(3 * PIECE)?;
         }
         self.exchange.send_part(first.freeze(), left == 0).await?;
         while left > 0 {

@@ -15,19 +15,20 @@ use futures_util::{Stream, stream::FuturesUnordered};
 use h2::{Ping, PingPong, server};
 use tokio::{
     io::AsyncReadExt,
-    sync::watch,
-    time::{Instant, Sleep, sleep_until, timeout},
+    time::{Instant, timeout},
 };
 
 use crate::{
     call::Call,
-    config::{Keepalive, Limits, Notice, Traffic},
+    config::{Limits, Notice, Traffic},
     frame_scan::PREFACE,
-    head, http1,
+    head,
+    heartbeat::{Beat, Heartbeat},
+    http1,
     member::Member,
     pages,
     ping_police::PingPolice,
-    thread::{Phase, Thread},
+    thread::{Phase, Phases, Thread},
     tls::{Acceptor, Identity},
     wire::{Rewound, SharedWire, Socket},
 };
@@ -41,7 +42,7 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// Flow-control window of a connection, likewise for all its requests.
 const CONNECTION_WINDOW: u32 = 1 << 20;
 /// Bytes of replies that wait in `h2`, per stream.
-const SEND_BUFFER: usize = 128 << 10;
+const SEND_BUFFER: usize = 64 << 10;
 /// What small frames that nobody has read yet may cost, in the units of `h2`: some 16,000 small requests.
 const SMALL_FRAMES_BUDGET: usize = 4 << 20;
 /// Calls that a client opens and cancels before they are seen, at once.
@@ -191,6 +192,7 @@ async fn serve_http2<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stream: R
 }
 
 /// What a request is for.
+#[expect(clippy::large_enum_variant, reason = "almost every one is a call")]
 enum Work<M> {
     Call(Call<M>),
     /// Rare, so its state should not make that of a call larger.
@@ -239,6 +241,7 @@ where
     F: Future<Output = ()>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
+        let was_blocked = self.wire.with(|wire| wire.is_blocked());
         loop {
             if self.poll_requests(cx).is_ready() {
                 return Poll::Ready(Verdict::Closed);
@@ -254,6 +257,10 @@ where
         }
         if let Poll::Ready(Err(_)) = self.wire.with(|wire| wire.poll_drain(cx)) {
             return Poll::Ready(Verdict::Closed);
+        }
+        if was_blocked && !self.wire.with(|wire| wire.is_blocked()) {
+            // Requests were left waiting.
+            cx.waker().wake_by_ref();
         }
         self.poll_outside(cx)
     }
@@ -320,71 +327,5 @@ where
             }
         }
         Poll::Pending
-    }
-}
-
-/// The phases of a shutdown, each seen once.
-struct Phases {
-    next: Pin<Box<dyn Future<Output = (Phase, watch::Receiver<Phase>)>>>,
-}
-
-impl Phases {
-    fn new(receiver: watch::Receiver<Phase>) -> Phases {
-        Phases { next: Box::pin(Phases::wait(receiver, Phase::Serving)) }
-    }
-
-    async fn wait(mut receiver: watch::Receiver<Phase>, after: Phase) -> (Phase, watch::Receiver<Phase>) {
-        // An error means that the server is gone.
-        let phase = receiver.wait_for(|phase| *phase > after).await.map_or(Phase::Closing, |phase| *phase);
-        (phase, receiver)
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
-        let (phase, receiver) = std::task::ready!(self.next.as_mut().poll(cx));
-        self.next = Box::pin(Phases::wait(receiver, phase));
-        Poll::Ready(phase)
-    }
-}
-
-enum Beat {
-    Ask,
-    Dead,
-}
-
-/// Asks a silent client whether it is there, and gives it up when it does not answer.
-struct Heartbeat {
-    keepalive: Keepalive,
-    /// `None` when never to ask.
-    timer: Option<Pin<Box<Sleep>>>,
-    asked: Option<Instant>,
-}
-
-impl Heartbeat {
-    fn new(keepalive: Keepalive) -> Heartbeat {
-        let on = !keepalive.interval.is_zero();
-        let timer = on.then(|| Box::pin(sleep_until(Instant::now() + keepalive.interval)));
-        Heartbeat { keepalive, timer, asked: None }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>, last_read: Instant) -> Poll<Beat> {
-        let Some(timer) = &mut self.timer else {
-            return Poll::Pending;
-        };
-        loop {
-            std::task::ready!(timer.as_mut().poll(cx));
-            match self.asked {
-                Some(asked) if last_read < asked => return Poll::Ready(Beat::Dead),
-                _ => self.asked = None,
-            }
-            let due = last_read + self.keepalive.interval;
-            let now = Instant::now();
-            if due > now {
-                timer.as_mut().reset(due);
-                continue;
-            }
-            self.asked = Some(now);
-            timer.as_mut().reset(now + self.keepalive.timeout);
-            return Poll::Ready(Beat::Ask);
-        }
     }
 }

@@ -20,6 +20,7 @@ mod der;
 mod exchange;
 mod frame_scan;
 mod head;
+mod heartbeat;
 mod http1;
 mod listen;
 pub mod member;

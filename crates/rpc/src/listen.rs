@@ -204,11 +204,14 @@ impl Reception {
 
     async fn accept_all(&self, listener: usize, socket: &Socket) {
         loop {
-            let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else {
-                return;
-            };
             match self.accept(socket).await {
-                Ok((socket, remote)) => self.assign(Accepted { socket, remote, listener, permit }),
+                Ok((socket, remote)) => {
+                    // One connection per listener waits here for a place, the others in the kernel.
+                    let Ok(permit) = Arc::clone(&self.places).acquire_owned().await else {
+                        return;
+                    };
+                    self.assign(Accepted { socket, remote, listener, permit });
+                }
                 Err(error) => {
                     (self.notify)(Notice::AcceptFailed { error: error.to_string() });
                     sleep(RETRY_PAUSE).await;

@@ -1,13 +1,16 @@
 //! gRPC's length-prefixed messages: reading them off a request body, and framing replies.
 
-use std::io::Read;
+use std::{io::Read, rc::Rc};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use h2::RecvStream;
 use prost::Message;
 
-use crate::status::{Code, Status};
+use crate::{
+    budget::{Hold, Share},
+    status::{Code, Status},
+};
 
 /// A flag byte and a big-endian length.
 pub(crate) const PREFIX_LEN: usize = 5;
@@ -48,18 +51,30 @@ pub(crate) struct Messages {
     partial: BytesMut,
     /// Of the flow-control window, not yet given back to the client.
     unreleased: usize,
+    share: Rc<Share>,
+    /// What the last message, or as much of it as has come, takes of the budget.
+    hold: Option<Hold>,
 }
 
 impl Messages {
-    pub(crate) fn new(body: RecvStream, encoding: Encoding, len_max: usize) -> Messages {
-        Messages { body, encoding, len_max, fresh: Bytes::new(), partial: BytesMut::new(), unreleased: 0 }
+    pub(crate) fn new(body: RecvStream, encoding: Encoding, len_max: usize, share: Rc<Share>) -> Messages {
+        Messages {
+            body,
+            encoding,
+            len_max,
+            fresh: Bytes::new(),
+            partial: BytesMut::new(),
+            unreleased: 0,
+            share,
+            hold: None,
+        }
     }
 
     /// The next message, decompressed; `None` at the end of the body.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         loop {
             if let Some(framed) = self.take_framed()? {
-                return self.unwrap(framed).map(Some).map_err(ReadError::Refused);
+                return self.unwrap(framed).map(Some);
             }
             self.release();
             match self.body.data().await {
@@ -72,6 +87,18 @@ impl Messages {
                 None => return Err(ReadError::Truncated),
             }
         }
+    }
+
+    /// Holds `bytes` of the budget for the message at hand, until the next one.
+    fn hold(&mut self, bytes: usize) -> Result<(), ReadError> {
+        let held = match &mut self.hold {
+            Some(hold) => hold.resize(bytes),
+            None => {
+                self.hold = self.share.hold(bytes);
+                self.hold.is_some()
+            }
+        };
+        if held { Ok(()) } else { Err(ReadError::Refused(Status::over_budget())) }
     }
 
     /// Gives the window of consumed bytes back. A body that is dropped gives it back by itself.
@@ -89,12 +116,14 @@ impl Messages {
             if let Some(len) = self.framed_len(&self.fresh)?
                 && self.fresh.len() >= len
             {
+                self.hold(len)?;
                 return Ok(Some(self.fresh.split_to(len)));
             }
             if self.fresh.is_empty() {
                 return Ok(None);
             }
         }
+        self.hold(self.partial.len() + self.fresh.len())?;
         self.grow();
         self.partial.extend_from_slice(&self.fresh);
         self.fresh = Bytes::new();
@@ -128,18 +157,21 @@ impl Messages {
         Ok(Some(PREFIX_LEN + len))
     }
 
-    fn unwrap(&self, framed: Bytes) -> Result<Bytes, Status> {
-        let flag = framed[0];
-        let message = framed.slice(PREFIX_LEN..);
-        match (flag, self.encoding) {
+    fn unwrap(&mut self, mut framed: Bytes) -> Result<Bytes, ReadError> {
+        let message = framed.split_off(PREFIX_LEN);
+        let refused = |text: String| Err(ReadError::Refused(Status::new(Code::Internal, text)));
+        match (framed[0], self.encoding) {
             (0, _) => Ok(message),
-            (1, Encoding::Gzip) => gunzip(&message, self.len_max),
+            (1, Encoding::Gzip) => {
+                self.hold(self.len_max)?;
+                let message = gunzip(&message, self.len_max).map_err(ReadError::Refused)?;
+                self.hold(message.len())?;
+                Ok(message)
+            }
             (1, Encoding::Identity) => {
-                Err(Status::new(Code::Internal, "grpc: compressed flag set with identity or empty encoding"))
+                refused("grpc: compressed flag set with identity or empty encoding".into())
             }
-            (other, _) => {
-                Err(Status::new(Code::Internal, format!("grpc: received unexpected payload format {other}")))
-            }
+            (other, _) => refused(format!("grpc: received unexpected payload format {other}")),
         }
     }
 }

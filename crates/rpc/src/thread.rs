@@ -1,6 +1,12 @@
 //! What the connections of one network thread share.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use tokio::sync::watch;
 
@@ -59,5 +65,29 @@ impl<M: Member> Thread<M> {
                 reason = leader_lost => reason.status(),
             }
         })
+    }
+}
+
+/// The phases of a shutdown, each seen once.
+pub(crate) struct Phases {
+    next: Pin<Box<dyn Future<Output = (Phase, watch::Receiver<Phase>)>>>,
+}
+
+impl Phases {
+    pub(crate) fn new(receiver: watch::Receiver<Phase>) -> Phases {
+        Phases { next: Box::pin(Phases::wait(receiver, Phase::Serving)) }
+    }
+
+    async fn wait(mut receiver: watch::Receiver<Phase>, after: Phase) -> (Phase, watch::Receiver<Phase>) {
+        // An error means that the server is gone.
+        let phase = receiver.wait_for(|phase| *phase > after).await.map_or(Phase::Closing, |phase| *phase);
+        (phase, receiver)
+    }
+
+    /// The next phase, when it begins.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Phase> {
+        let (phase, receiver) = ready!(self.next.as_mut().poll(cx));
+        self.next = Box::pin(Phases::wait(receiver, phase));
+        Poll::Ready(phase)
     }
 }

@@ -160,9 +160,12 @@ impl Wire {
         }
         // TLS keeps records of its own back until flushed.
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.written < OUT_KEEP {
+            // Not while large replies go on: they would need it again at once.
+            self.out.shrink_to(OUT_KEEP);
+        }
         self.written = 0;
         self.out.clear();
-        self.out.shrink_to(OUT_KEEP);
         Poll::Ready(Ok(()))
     }
 }

@@ -1,6 +1,8 @@
 //! Rules that settings must keep, in the order in which etcd checks them (upstream: server/embed/config.go), since
 //! only the first that is broken is told.
 
+use std::collections::BTreeSet;
+
 use super::{Listeners, Tls};
 use crate::{
     duration,
@@ -256,11 +258,20 @@ pub(super) fn client_listeners(
     Ok(())
 }
 
+/// A kind of tokens and its options, `simple,KEY=VALUE`.
+///
 /// # Errors
-/// When there is no such kind of tokens.
+/// When there is no such kind of tokens, or an option is no pair or comes twice.
 pub(super) fn token(token: &str) -> Result<(), Problem> {
-    match token.split(',').next() {
-        Some("simple" | "jwt" | "") | None => Ok(()),
-        Some(_) => Err(Problem::Start("auth: invalid auth options".into())),
+    let mut parts = token.split(',');
+    let known = matches!(parts.next(), Some("simple" | "jwt" | ""));
+    let mut seen = BTreeSet::new();
+    let is_option = |part: &str| {
+        part.split_once('=').is_some_and(|(key, value)| !value.contains('=') && seen.insert(key.to_string()))
+    };
+    if known && parts.all(is_option) {
+        Ok(())
+    } else {
+        Err(Problem::Start("auth: invalid auth options".into()))
     }
 }

@@ -4,6 +4,7 @@
 use std::pin::pin;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
 use proto::etcdserverpb::WatchRequest;
 
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
     thread::Thread,
 };
 
+/// Small messages are collected up to this many bytes.
+const BATCH: usize = 16 << 10;
 /// Shared events up to this many bytes are copied behind their head, to leave as one frame.
 const COPIED: usize = 4 << 10;
 
@@ -52,29 +55,52 @@ async fn give_events(
     mut output: impl WatchOutput,
 ) -> Result<(), End> {
     loop {
-        let frame = match exchange.wait(pin!(output.next())).await? {
-            Some(Ok(frame)) => frame,
-            Some(Err(reason)) => return Err(reason.into()),
-            None => return Err(Reason::WatchCanceled.into()),
-        };
-        let (head, body) = (frame.head(), frame.body());
-        shard.method(Method::Watch).sent.add(1);
-        shard.sent_bytes.add((head.len() + body.len()) as u64);
-        let (first, rest) = framed(head, body)?;
-        let whole = rest.is_empty();
-        exchange.send_part(first, whole).await?;
-        if !whole {
-            exchange.send_part(rest, true).await?;
+        let mut next = exchange.wait(pin!(output.next())).await?;
+        // What is there already leaves in one frame: a stream often carries many watchers.
+        let mut batch = BytesMut::new();
+        loop {
+            let frame = match next {
+                Some(Ok(frame)) => frame,
+                Some(Err(reason)) => return finish(exchange, batch, reason).await,
+                None => return finish(exchange, batch, Reason::WatchCanceled).await,
+            };
+            let rest = append(&mut batch, &frame, shard)?;
+            if !rest.is_empty() {
+                exchange.send_part(batch.split().freeze(), false).await?;
+                exchange.send_part(rest, true).await?;
+            }
+            if batch.len() >= BATCH {
+                break;
+            }
+            match output.next().now_or_never() {
+                Some(ready) => next = ready,
+                None => break,
+            }
+        }
+        if !batch.is_empty() {
+            exchange.send_part(batch.freeze(), true).await?;
         }
     }
 }
 
-/// The message in one part, or in two when the body is too long to copy.
-fn framed(head: &[u8], body: &Bytes) -> Result<(Bytes, Bytes), End> {
+/// Sends what was collected before the stream ended.
+async fn finish(exchange: &mut Exchange, batch: BytesMut, reason: Reason) -> Result<(), End> {
+    if !batch.is_empty() {
+        exchange.send_part(batch.freeze(), true).await?;
+    }
+    Err(reason.into())
+}
+
+/// Appends a message; gives back its body when that is too long to copy.
+fn append(batch: &mut BytesMut, frame: &impl WatchFrame, shard: &Shard) -> Result<Bytes, End> {
+    let (head, body) = (frame.head(), frame.body());
+    let len = head.len() + body.len();
+    shard.method(Method::Watch).sent.add(1);
+    shard.sent_bytes.add(len as u64);
     let copied = if body.len() <= COPIED { body.len() } else { 0 };
-    let mut first = BytesMut::with_capacity(PREFIX_LEN + head.len() + copied);
-    first.put_slice(&message::prefix(head.len() + body.len())?);
-    first.put_slice(head);
-    first.put_slice(&body[..copied]);
-    Ok((first.freeze(), body.slice(copied..)))
+    batch.reserve(PREFIX_LEN + head.len() + copied);
+    batch.put_slice(&message::prefix(len)?);
+    batch.put_slice(head);
+    batch.put_slice(&body[..copied]);
+    Ok(body.slice(copied..))
 }

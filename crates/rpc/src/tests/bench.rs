@@ -116,6 +116,26 @@ impl Blaster {
 }
 
 #[ignore = "measures; run it alone and in release"]
+#[tokio::test]
+async fn large_ranges() {
+    let harness = Harness::start(config());
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(16 << 20).initial_connection_window_size(16 << 20);
+    let client = super::client::Client::tcp(harness.port(0), builder).await;
+    let range = pb::RangeRequest { key: "rows:10000".into(), ..Default::default() };
+    let (cpu, start) = (Duration::ZERO, Instant::now());
+    let mut bytes = 0;
+    for _ in 0..100 {
+        let reply = client.unary("/etcdserverpb.KV/Range", &range).await;
+        bytes += reply.messages[0].len();
+    }
+    let cpu = thread_cpu("net-0") - cpu;
+    let per_mib = cpu.as_secs_f64() * 1e6 / (bytes >> 20) as f64;
+    let rate = (bytes >> 20) as f64 / start.elapsed().as_secs_f64();
+    println!("ranges of 10,000 x 1 KB: {rate:.0} MiB/s, {per_mib:.0} us of server CPU per MiB");
+}
+
+#[ignore = "measures; run it alone and in release"]
 #[test]
 fn small_puts() {
     let seconds = std::env::var("BENCH_SECONDS").map_or(3, |text| text.parse().unwrap());

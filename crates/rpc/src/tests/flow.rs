@@ -109,7 +109,7 @@ async fn a_failure_in_the_middle_of_a_message_resets() {
 #[tokio::test]
 async fn the_memory_budget_refuses() {
     let mut config = config();
-    config.limits.bytes_in_flight_max = 100_000;
+    config.limits.bytes_in_flight_max = 150_000;
     let harness = Harness::start(config);
     let client = harness.client().await;
     let big = pb::PutRequest { key: "a".into(), value: vec![1; 200_000].into(), ..Default::default() };
@@ -120,6 +120,16 @@ async fn the_memory_budget_refuses() {
     assert_eq!(collect(soon(response).await.unwrap()).await.outcome, refused);
     assert_eq!(client.call(RANGE, &[], range("rows:500")).await.outcome, refused);
     assert_eq!(client.call(RANGE, &[], range("rows:10")).await.outcome.0, 0);
+    // Requests count while they arrive, and no more than has arrived.
+    let mut halves = Vec::new();
+    for _ in 0..8 {
+        let (mut send, response) = client.open(PUT, &[]).await;
+        send.send_data(framed(&big.encode_to_vec()).slice(..20_000), false).unwrap();
+        halves.push((send, Box::pin(response)));
+    }
+    let responses = halves.iter_mut().map(|(_, response)| response);
+    let (first, ..) = soon(futures_util::future::select_all(responses)).await;
+    assert_eq!(collect(first.unwrap()).await.outcome, refused);
 }
 
 #[tokio::test]
