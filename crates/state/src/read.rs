@@ -217,9 +217,9 @@ impl RangeRows {
     ///
     /// # Errors
     /// When the disk does not give it.
-    pub fn fetch(&self, i: usize) -> Result<Bytes, MvccError> {
-        match &self.0 {
-            Source::Stored { rows, .. } => rows.fetch(i),
+    pub fn fetch(&mut self, i: usize) -> Result<Bytes, MvccError> {
+        match &mut self.0 {
+            Source::Stored { rows, .. } => rows.fetch_next_to(i),
             Source::Encoded { rows, .. } => Ok(rows[i].clone()),
         }
     }

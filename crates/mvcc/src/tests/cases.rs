@@ -408,6 +408,26 @@ fn a_lost_or_cut_row_is_noticed() {
 }
 
 #[test]
+fn rows_read_in_any_order_are_the_same() {
+    let mut harness = Harness::new();
+    let keys: Vec<_> = (0..200).map(|i| format!("k{i:03}")).collect();
+    for key in keys.iter().chain(keys.iter().step_by(3)).chain(keys.iter().step_by(7)) {
+        harness.put(key, "value");
+    }
+    harness.commit();
+    harness.put("k001", "pending");
+    let listing = harness.store.range(&crate::store::everything(), 0, 0, Keys::Skip).unwrap();
+    let mut rows = harness.store.detach(&listing.rows);
+    let count = rows.len();
+    let forwards = 0..count;
+    let backwards = (0..count).rev();
+    let leaps = (0..count).map(|i| i * 37 % count);
+    for i in forwards.chain(backwards).chain(leaps).collect::<Vec<_>>() {
+        assert_eq!(rows.fetch_next_to(i).unwrap(), rows.fetch(i).unwrap(), "row {i}");
+    }
+}
+
+#[test]
 fn history_takes_whole_revisions_from_memory() {
     let mut harness = Harness::new();
     let bound = crate::limits::HISTORY_PENDING_MAX;
