@@ -110,7 +110,7 @@ impl Config {
             lease_checkpoint: false,
             lease_checkpoint_persist: false,
             learners_max: 1,
-            backend_cache_bytes: 64 << 20,
+            backend_cache_bytes: 32 << 20,
             features: Vec::new(),
             seed: 0,
         }

@@ -28,8 +28,8 @@ struct Waiting {
     answer: Result<Reply, Error>,
     /// Compaction must have finished up to here.
     revision: i64,
-    /// Then the batch after this one must be durable; 0 until it has finished.
-    batch: u64,
+    /// Then this batch must be durable; `None` until it has finished.
+    batch: Option<u64>,
 }
 
 impl Compaction {
@@ -59,7 +59,7 @@ impl Core {
     /// Answers once everything that is compacted now is gone from the disk.
     pub(super) fn answer_after_compaction(&mut self, reply_to: ReplyTo, answer: Result<Reply, Error>) {
         let revision = self.state.store().compacted();
-        self.compaction.waiting.push(Waiting { reply_to, answer, revision, batch: 0 });
+        self.compaction.waiting.push(Waiting { reply_to, answer, revision, batch: None });
         self.compaction.next.get_or_insert(self.now);
     }
 
@@ -118,21 +118,23 @@ impl Core {
             return;
         }
         let finished = self.state.store().compaction_finished();
-        // What has been emitted so far is in the next batch at the latest.
-        let batch = self.persist.next_batch();
+        let batch = self.batch_of_now();
         for waiting in &mut self.compaction.waiting {
-            if waiting.batch == 0 && waiting.revision <= finished {
-                waiting.batch = batch;
+            if waiting.batch.is_none() && waiting.revision <= finished {
+                // Batches count from 1: 0 is durable.
+                waiting.batch = Some(batch.unwrap_or(0));
             }
         }
-        self.persist.want_commit();
+        if batch.is_none() {
+            self.answer_compacted(0);
+        }
     }
 
     /// A batch is durable: answers that waited for it.
     pub(super) fn answer_compacted(&mut self, batch: u64) {
         let (ready, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.compaction.waiting)
             .into_iter()
-            .partition(|waiting| waiting.batch != 0 && waiting.batch <= batch);
+            .partition(|waiting| waiting.batch.is_some_and(|wanted| wanted <= batch));
         self.compaction.waiting = still;
         for waiting in ready {
             self.outbox.reply(waiting.reply_to, waiting.answer);

@@ -128,8 +128,7 @@ impl Core {
                 HashStep::Working(rest) => plan = rest,
                 HashStep::Waiting { plan, .. } => {
                     self.begin_compaction();
-                    self.persist.want_commit();
-                    self.persist.push_after_next(AfterFlush::HashKv(reply_to, plan));
+                    self.after_compaction_batch(AfterFlush::HashKv(reply_to, plan));
                     return;
                 }
                 HashStep::Ready(job) => {

@@ -120,13 +120,8 @@ impl Persist {
     }
 
     /// Number of the batch that will hold what is applied now.
-    pub(crate) fn next_batch(&self) -> u64 {
+    fn next_batch(&self) -> u64 {
         self.last_batch + 1
-    }
-
-    /// Runs `after` once the next batch is in the file.
-    pub(crate) fn push_after_next(&mut self, after: AfterFlush) {
-        self.after.push_back((self.last_batch + 1, after));
     }
 
     /// The next batch is followed by a raft snapshot.
@@ -139,13 +134,29 @@ impl Persist {
 impl Core {
     /// Runs `after` once everything applied so far is in the file.
     pub(super) fn after_flush(&mut self, after: AfterFlush) {
+        match self.batch_of_now() {
+            Some(batch) => self.persist.after.push_back((batch, after)),
+            None => self.run_after_flush(after),
+        }
+    }
+
+    /// Runs `after` once the running compaction may have got to the file: with the batch of what is there now, or
+    /// with the next one, which comes because a compaction has its end to note.
+    pub(super) fn after_compaction_batch(&mut self, after: AfterFlush) {
+        let batch = self.batch_of_now().unwrap_or_else(|| self.persist.next_batch());
+        self.persist.after.push_back((batch, after));
+    }
+
+    /// The batch that holds the last of what was applied so far, which is committed without delay from here on;
+    /// `None` when everything is durable, and no batch would come by itself.
+    pub(super) fn batch_of_now(&mut self) -> Option<u64> {
         if self.state.is_dirty() {
             self.persist.want_commit();
-            self.persist.after.push_back((self.persist.next_batch(), after));
+            Some(self.persist.next_batch())
         } else if self.persist.waiting.is_some() || self.persist.running.is_some() {
-            self.persist.after.push_back((self.persist.last_batch, after));
+            Some(self.persist.last_batch)
         } else {
-            self.run_after_flush(after);
+            None
         }
     }
 

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -62,7 +63,7 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 		t.Fatal(err)
 	}
 	d := newDriver(a, b, seed, requestLimit, allowed)
-	d.gen.leftOut = strings.Split(*lessFlag, ",")
+	d.gen.leftOut = leftOut(t, target)
 	start := time.Now()
 	err = d.run(t.Context(), steps)
 	t.Logf("%d steps in %s\n%s", d.index, time.Since(start).Round(time.Millisecond), d.gen.table())
@@ -83,6 +84,25 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 	if t.Failed() && *minFlag {
 		reportShortest(t, target, d.done, allowed)
 	}
+}
+
+// leftOut are the kinds of steps that are not sent: those of -without, and those
+// that need a part which the target does not have yet.
+func leftOut(t *testing.T, target harness.Binary) []string {
+	kinds := strings.Split(*lessFlag, ",")
+	for part, brings := range harness.Pending(target) {
+		if isKind(string(part)) {
+			t.Logf("not yet: no steps of kind %q are sent to %s, they need %s", part, target.Label, brings)
+			kinds = append(kinds, string(part))
+		}
+	}
+	return kinds
+}
+
+// isKind reports whether there are steps of a kind.
+func isKind(kind string) bool {
+	menu := newGenerator(1, newHistory(), requestLimit).menu()
+	return slices.ContainsFunc(menu, func(c choice) bool { return c.kind == kind })
 }
 
 // reportShortest prints the shortest sequence found that still shows a difference.

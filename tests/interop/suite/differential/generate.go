@@ -123,7 +123,7 @@ func (g *generator) menu() []choice {
 		{"lease", 14, g.grant}, {"lease", 8, g.revoke}, {"lease", 14, g.timeToLive}, {"lease", 8, g.listLeases}, {"lease", 10, g.renew}, {"lease", 4, g.shortLease},
 		{"watch", 50, g.watchCreate}, {"watch", 14, g.watchCancel}, {"watch", 6, g.watchProgress}, {"watch", 4, g.watchOdd},
 		{"watch", 2, g.watchReset}, {"watch", 1, g.watchHalfClose},
-		{"status", 8, g.statusStep}, {"alarm", 6, g.alarm}, {"downgrade", 4, g.downgrade}, {"unknown", 5, g.unknownMethod}, {"cluster", 8, g.clusterStep},
+		{"status", 8, g.statusStep}, {"alarm", 6, g.alarm}, {"downgrade", 4, g.downgrade}, {"unknown", 5, g.unknownMethod}, {"cluster", 2, g.memberList}, {"members", 6, g.memberStep},
 		{"auth", 30, g.authStep}, {"lock", 3, g.lockStep}, {"election", 3, g.electionStep}, {"maintenance", 2, g.maintenanceStep},
 		{"health", 2, g.healthStep}, {"restart", 1, g.restart},
 	}
