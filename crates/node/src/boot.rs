@@ -223,7 +223,8 @@ fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
 fn new_cluster(config: &Config) -> Result<(Metadata, Vec<Entry>), BootError> {
     let refuse = |e: String| BootError::InitialCluster(e);
     if config.join_existing {
-        let what = "--initial-cluster-state=existing: joining a running cluster is not supported by this version";
+        let what =
+            "--initial-cluster-state=existing: joining a running cluster is not supported by this version";
         return Err(refuse(what.into()));
     }
     let cluster = InitialCluster::parse(&config.initial_cluster).map_err(|e| refuse(e.to_string()))?;

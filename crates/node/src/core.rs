@@ -81,6 +81,8 @@ pub(crate) struct Core {
     /// Where frames of watch streams go.
     streams: HashMap<StreamId, OpenStream>,
     meters: meters::Meters,
+    /// Empty between turns; lends its memory to the hub's effects.
+    watch_effects: Vec<watch::Effect>,
     /// Waits for a defragmentation.
     defragmenting: Vec<outbox::ReplyTo>,
     /// Why the core stops, once it does.
@@ -155,6 +157,7 @@ impl Core {
             leases: LeaseDriver::default(),
             compaction: Compaction::default(),
             streams: HashMap::new(),
+            watch_effects: Vec::new(),
             meters: meters::Meters::default(),
             defragmenting: Vec::new(),
             stopping: None,

@@ -10,8 +10,10 @@ use std::{env, path::Path, sync::Arc};
 use support::{get, put, start, try_start};
 use vfs::{CrashPlan, Fault, SimDisk};
 
-/// Writes of one life.
-const WRITES: usize = 60;
+/// Writes of one life: with 480 of them it has more than 2,000 I/Os.
+fn writes() -> usize {
+    if env::var_os("MAINSTAY_EXHAUSTIVE").is_some() { 480 } else { 60 }
+}
 
 /// What was acknowledged before the power went, and what was asked for at all.
 struct Life {
@@ -23,7 +25,7 @@ fn live(disk: &SimDisk) -> Life {
     let mut life = Life { acknowledged: 0 };
     let Some(member) = try_start(Path::new("/data"), Arc::new(disk.clone())) else { return life };
     let port = member.handle().port();
-    for n in 0..WRITES {
+    for n in 0..writes() {
         if put(&port, &format!("key-{}", n % 20), &format!("value-{n}")).is_err() {
             break;
         }
@@ -41,12 +43,12 @@ fn check(image: SimDisk, life: &Life, what: &str) {
     };
     let port = member.handle().port();
     for key in 0..20 {
-        let writes = (0..WRITES).filter(|n| n % 20 == key);
-        let acknowledged = writes.clone().rfind(|n| *n < life.acknowledged);
+        let to_key = (0..writes()).filter(|n| n % 20 == key);
+        let acknowledged = to_key.clone().rfind(|n| *n < life.acknowledged);
         let found = get(&port, &format!("key-{key}"));
         // A write that was asked for and not acknowledged may be there or not; nothing else may.
         let allowed: Vec<Option<String>> = std::iter::once(acknowledged)
-            .chain(writes.filter(|n| *n == life.acknowledged).map(Some))
+            .chain(to_key.filter(|n| *n == life.acknowledged).map(Some))
             .map(|n| n.map(|n| format!("value-{n}")))
             .collect();
         assert!(allowed.contains(&found), "{what}: key-{key} is {found:?}, allowed {allowed:?}");
@@ -58,7 +60,7 @@ fn check(image: SimDisk, life: &Life, what: &str) {
 /// I/Os of a life in which the power stays on.
 fn count() -> u64 {
     let disk = SimDisk::new();
-    assert_eq!(live(&disk).acknowledged, WRITES);
+    assert_eq!(live(&disk).acknowledged, writes());
     disk.io_count()
 }
 

@@ -8,8 +8,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use node::Caller;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RangeResponse, StatusRequest, WatchCreateRequest,
-    WatchRequest, WatchResponse, watch_request::RequestUnion,
+    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RangeResponse, StatusRequest,
+    WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
 use support::{compact, get, put, range, run, start, start_with};
 use vfs::{RealDisk, SimDisk};
@@ -125,7 +125,8 @@ fn leases_compaction_and_status() {
 fn a_physical_compaction_is_answered_on_an_idle_member() {
     let disk = SimDisk::new();
     // Commits at once, so that the end of a compaction is durable before anybody asks for it.
-    let config = node::Config { backend_batch_interval: Duration::ZERO, ..support::config(Path::new("/data")) };
+    let config =
+        node::Config { backend_batch_interval: Duration::ZERO, ..support::config(Path::new("/data")) };
     let member = start_with(config, Arc::new(disk));
     let port = member.handle().port();
     for round in 1..20 {

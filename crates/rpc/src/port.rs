@@ -136,7 +136,11 @@ impl Member for Door {
     }
 
     async fn credentials(&self, _user: String) -> Result<Credentials, Reason> {
-        Err(Reason::Unsupported("Authenticate"))
+        let status = node::AuthCall::Status(pb::AuthStatusRequest {});
+        match self.port.auth(node::Caller::internal(), status).await? {
+            node::AuthReply::Status(status) if !status.enabled => Err(Reason::AuthNotEnabled),
+            _ => Err(Reason::Unsupported("Authenticate")),
+        }
     }
 
     async fn issue_token(&self, _: String, _: u64) -> Result<pb::AuthenticateResponse, Reason> {

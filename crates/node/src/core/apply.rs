@@ -159,11 +159,12 @@ impl Core {
                 Reply::Alarm(reply)
             }
             state::Reply::Auth(reply) => Reply::Auth(self.auth_reply(reply)),
+            // Of the requests without an answer of their own, clients can propose only this one.
+            state::Reply::Nothing => self.downgrade_reply(),
             state::Reply::Range(_)
             | state::Reply::LeaseCheckpoint(_)
             | state::Reply::Authenticated { .. }
-            | state::Reply::Membership
-            | state::Reply::Nothing => {
+            | state::Reply::Membership => {
                 unreachable!("nobody waits for {reply:?}: clients cannot propose it")
             }
         }

@@ -196,7 +196,10 @@ impl Core {
                 Reply::Txn(reply)
             }),
             Request::MemberList(_) => Ok(self.member_list()),
-            Request::Downgrade(downgrade) => self.downgrade(&downgrade),
+            Request::Downgrade(downgrade) => {
+                let Some(answer) = self.downgrade(&reply_to, &downgrade) else { return };
+                answer
+            }
             other => unreachable!("{other:?} is not queued behind the read barrier"),
         };
         if let Err(Error::Storage(reason)) = &answer {

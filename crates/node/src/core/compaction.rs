@@ -11,6 +11,9 @@ use crate::{
     reader_thread::ReadJob,
 };
 
+/// Keys or rows that one step looks at; a step takes about a microsecond for each.
+const STEP_ROWS_MAX: usize = 250;
+
 /// The running compaction, from the core's side.
 #[derive(Debug, Default)]
 pub(crate) struct Compaction {
@@ -74,8 +77,12 @@ impl Core {
             return;
         }
         let begun = self.clock.now();
-        let step = self.state.store_mut().compact_step(self.config.compaction_batch_limit);
-        let pause = Some(self.clock.now() + self.config.compaction_sleep);
+        // The batch that the operator allows per pause, in parts that keep the core for a fraction of a millisecond.
+        let batch = self.config.compaction_batch_limit.max(1);
+        let rows = batch.min(STEP_ROWS_MAX);
+        let step = self.state.store_mut().compact_step(rows);
+        let share = self.config.compaction_sleep.mul_f64(rows as f64 / batch as f64);
+        let pause = Some(self.clock.now() + share);
         let millis = self.clock.now().since(begun).as_secs_f64() * 1e3;
         metrics().debugging_mvcc_db_compaction_pause_duration_milliseconds.observe(millis);
         self.compaction.next = match step {

@@ -1,10 +1,13 @@
 //! What operators ask of a member: status, hashes, snapshots, defragmentation, leadership, downgrade.
 
 use mvcc::{HashKv, HashStep, KvHash};
-use proto::etcdserverpb::{
-    AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse, HashKvResponse,
-    HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest, MoveLeaderResponse,
-    ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
+use proto::{
+    etcdserverpb::{
+        AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse, HashKvResponse,
+        HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest, MoveLeaderResponse,
+        ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
+    },
+    membershippb::DowngradeInfoSetRequest,
 };
 use telemetry::{line, metrics};
 
@@ -195,24 +198,43 @@ impl Core {
         Ok(Reply::MoveLeader(MoveLeaderResponse { header: None }))
     }
 
-    /// Answers a downgrade request, after the read barrier; enabling and cancelling are proposed too.
-    pub(super) fn downgrade(&mut self, request: &DowngradeRequest) -> Result<Reply, Error> {
-        let action = DowngradeAction::try_from(request.action).map_err(|_| Error::UnknownMethod)?;
+    /// Judges a downgrade request, after the read barrier. Enabling and cancelling are proposed: they are answered
+    /// when they are applied.
+    pub(super) fn downgrade(
+        &mut self,
+        reply_to: &ReplyTo,
+        request: &DowngradeRequest,
+    ) -> Option<Result<Reply, Error>> {
+        let Ok(action) = DowngradeAction::try_from(request.action) else {
+            return Some(Err(Error::UnknownMethod));
+        };
         let cluster = self.state.cluster();
-        if action != DowngradeAction::Cancel {
-            let target = cluster.validate_downgrade(&request.version).map_err(Error::Downgrade)?;
-            if action == DowngradeAction::Enable {
-                self.propose_downgrade(true, target.to_string());
+        let change = match action {
+            DowngradeAction::Cancel if cluster.downgrade().enabled => {
+                DowngradeInfoSetRequest { enabled: false, ver: String::new() }
             }
-        } else if cluster.downgrade().enabled {
-            self.propose_downgrade(false, String::new());
-        }
-        let version = self.state.cluster().version().map(|v| v.cluster_text()).unwrap_or_default();
-        Ok(Reply::Downgrade(DowngradeResponse { header: Some(self.header()), version }))
+            // Nothing to cancel is no error to the client (contract/errors.tsv, ErrGRPCNoInflightDowngrade).
+            DowngradeAction::Cancel => return Some(Ok(self.downgrade_reply())),
+            DowngradeAction::Validate | DowngradeAction::Enable => {
+                let target = match cluster.validate_downgrade(&request.version) {
+                    Ok(target) => target,
+                    Err(rejection) => return Some(Err(Error::Downgrade(rejection))),
+                };
+                if action == DowngradeAction::Validate {
+                    return Some(Ok(self.downgrade_reply()));
+                }
+                DowngradeInfoSetRequest { enabled: true, ver: target.to_string() }
+            }
+        };
+        let request =
+            InternalRaftRequest { downgrade_info_set: Some(change), ..InternalRaftRequest::default() };
+        self.propose(reply_to.clone(), request, state::Subject::default());
+        None
     }
 
-    fn propose_downgrade(&mut self, enabled: bool, ver: String) {
-        let downgrade_info_set = Some(proto::membershippb::DowngradeInfoSetRequest { enabled, ver });
-        self.propose_own(InternalRaftRequest { downgrade_info_set, ..InternalRaftRequest::default() });
+    /// The cluster version, as all downgrade requests are answered.
+    pub(super) fn downgrade_reply(&self) -> Reply {
+        let version = self.state.cluster().version().map(|v| v.cluster_text()).unwrap_or_default();
+        Reply::Downgrade(DowngradeResponse { header: Some(self.header()), version })
     }
 }

@@ -50,6 +50,8 @@ pub(crate) struct Persist {
     /// Consistent indexes of the last two batches that are durable: what the two meta pages stand for. Zero until
     /// this process has written both.
     meta_indexes: (u64, u64),
+    /// Bytes put that batches have taken, and of those, bytes that are durable.
+    put_bytes: (u64, u64),
     /// A raft snapshot must be made with the next batch whatever its index.
     force_snapshot: bool,
 }
@@ -84,6 +86,7 @@ impl Persist {
             last_snapshot,
             saved_snapshot: last_snapshot,
             meta_indexes: (0, 0),
+            put_bytes: (0, 0),
             force_snapshot: false,
         }
     }
@@ -91,6 +94,11 @@ impl Persist {
     /// Bytes of the file.
     pub(crate) fn backend_size(&self) -> u64 {
         self.size.0
+    }
+
+    /// Bytes put that only memory and the log hold, given all that were put.
+    pub(crate) fn unflushed_bytes(&self, put: u64) -> u64 {
+        put - self.put_bytes.1
     }
 
     /// Bytes of the file without free pages.
@@ -185,6 +193,7 @@ impl Core {
         self.persist.due = None;
         self.persist.wanted = false;
         let sealed = self.state.seal();
+        self.persist.put_bytes.0 = self.state.counts().put_bytes;
         self.persist.last_batch = sealed.batch;
         self.persist.waiting = Some(sealed);
         if self.persist.durable_commit < self.state.applied() && self.persist.log_jobs == 0 {
@@ -213,6 +222,7 @@ impl Core {
                 self.took_snapshot(snapshot.clone(), size, size_in_use);
                 self.state.committed(batch, snapshot);
                 let running = self.persist.running.take().expect("one batch at a time");
+                self.persist.put_bytes.1 = self.persist.put_bytes.0;
                 self.persist.meta_indexes = (self.persist.meta_indexes.1, running.index);
                 self.snapshot_if_due(running);
                 while self.persist.after.front().is_some_and(|(wanted, _)| *wanted <= batch) {

@@ -16,6 +16,8 @@ use crate::api::Error;
 
 /// Committed entries that may wait to be applied before proposals are refused (contract/semantics.md 9.12).
 const APPLY_LAG_MAX: u64 = 5000;
+/// Bytes put that may wait for the backend, which then is far slower than the log; they are held in memory.
+const UNFLUSHED_BYTES_MAX: u64 = 512 << 20;
 /// What a pair costs besides its bytes, and what a lease costs, in the eyes of the quota (9.1).
 const PAIR_COST: usize = 256;
 const LEASE_COST: usize = 64;
@@ -40,8 +42,8 @@ impl Core {
             self.outbox.reply(reply_to, Err(Error::RequestTooLarge));
             return;
         }
-        let status = self.raft.basic_status();
-        if status.hard_state.commit > self.state.applied() + APPLY_LAG_MAX {
+        let behind = self.raft.basic_status().hard_state.commit > self.state.applied() + APPLY_LAG_MAX;
+        if behind || self.persist.unflushed_bytes(self.state.counts().put_bytes) > UNFLUSHED_BYTES_MAX {
             self.outbox.reply(reply_to, Err(Error::TooManyRequests));
             return;
         }

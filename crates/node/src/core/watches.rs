@@ -75,9 +75,9 @@ impl Core {
     pub(super) fn send_watch_effects(&mut self) {
         let caught_up = self.hub.catch_up(self.state.store());
         self.check_watch(caught_up);
-        let mut effects = Vec::new();
+        let mut effects = std::mem::take(&mut self.watch_effects);
         self.hub.take_effects(&mut effects);
-        for effect in effects {
+        for effect in effects.drain(..) {
             match effect {
                 Effect::Send { stream, frame } => {
                     if let Some(open) = self.streams.get(&stream) {
@@ -94,6 +94,8 @@ impl Core {
                 }
             }
         }
+        // Given back for its memory.
+        self.watch_effects = effects;
     }
 
     pub(super) fn read_done(&mut self, done: ReadDone) {
