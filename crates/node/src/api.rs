@@ -7,7 +7,7 @@ mod error;
 mod handle;
 pub(crate) mod mailbox;
 pub(crate) mod port;
-mod range_reply;
+pub(crate) mod range_reply;
 mod range_stream;
 mod snapshot_image;
 pub(crate) mod watch;

@@ -16,6 +16,7 @@ mod persist;
 mod propose;
 mod publish;
 mod raft;
+mod ranges;
 mod reads;
 mod request_id;
 mod waiters;
@@ -81,6 +82,7 @@ pub(crate) struct Core {
     /// Where frames of watch streams go.
     streams: HashMap<StreamId, OpenStream>,
     meters: meters::Meters,
+    ranges: ranges::Ranges,
     /// Empty between turns; lends its memory to the hub's effects.
     watch_effects: Vec<watch::Effect>,
     /// Waits for a defragmentation.
@@ -158,6 +160,7 @@ impl Core {
             compaction: Compaction::default(),
             streams: HashMap::new(),
             watch_effects: Vec::new(),
+            ranges: ranges::Ranges::default(),
             meters: meters::Meters::default(),
             defragmenting: Vec::new(),
             stopping: None,
@@ -197,6 +200,7 @@ impl Core {
             Input::Call { mailbox, slot, caller, request } => {
                 self.call(outbox::ReplyTo { mailbox, slot }, &caller, request);
             }
+            Input::RangeDropped(id) => self.ranges.forget(id),
             Input::PortOpened(mailbox) => self.outbox.register(&mailbox),
             Input::WatchOpened { mailbox, stream, caller } => self.watch_opened(mailbox, stream, &caller),
             Input::Watch { stream, request } => self.watch_requested(stream, request),
@@ -250,6 +254,7 @@ impl Core {
         if self.timers.housekeeping_due(now) {
             self.expire_waits();
             self.drive_leases();
+            self.ranges.forget_idle(now);
             self.meter_turn();
             self.run_auto_compaction();
             self.propose_cluster_version();

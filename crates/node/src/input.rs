@@ -10,6 +10,7 @@ use crate::{
         call::Request,
         mailbox::Mailbox,
         port::{Letter, SlotId},
+        range_reply::RangeId,
         watch::StreamId,
     },
     backend_thread::BackendDone,
@@ -33,6 +34,8 @@ pub(crate) enum Input {
     WatchTaken { stream: StreamId, frames: usize },
     /// The stream is gone.
     WatchClosed { stream: StreamId },
+    /// Nobody wants the rest of a large range any more.
+    RangeDropped(RangeId),
     /// A network thread has a door from now on.
     PortOpened(ReplyBox),
     /// The log thread finished a batch.

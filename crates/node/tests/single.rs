@@ -8,8 +8,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use bytes::Bytes;
 use node::Caller;
 use proto::etcdserverpb::{
-    LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RangeResponse, StatusRequest,
-    WatchCreateRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
+    DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RangeResponse,
+    RequestOp, StatusRequest, TxnRequest, WatchCreateRequest, WatchRequest, WatchResponse,
+    request_op::Request, watch_request::RequestUnion,
 };
 use support::{compact, get, put, range, run, start, start_with};
 use vfs::{RealDisk, SimDisk};
@@ -157,7 +158,7 @@ fn a_streamed_range_without_order_ignores_the_sort_target() {
     let mut keys = Vec::new();
     while let Some(mut chunk) = run(&port, stream.next()).unwrap() {
         let mut bytes = Vec::new();
-        while let Some(piece) = chunk.next_piece(1000).unwrap() {
+        while let Some(piece) = run(&port, chunk.next_piece(1000)).unwrap() {
             bytes.extend_from_slice(&piece);
         }
         let chunk: RangeResponse = prost::Message::decode(&bytes[..]).unwrap();
@@ -165,5 +166,44 @@ fn a_streamed_range_without_order_ignores_the_sort_target() {
     }
     let expected: Vec<String> = (0..50).map(|n| format!("k{n:02}")).collect();
     assert_eq!(keys, expected);
+    member.stop().unwrap();
+}
+
+#[test]
+fn a_large_range_comes_in_slices_at_its_revision() {
+    let disk = SimDisk::new();
+    let member = start(Path::new("/data"), Arc::new(disk));
+    let port = member.handle().port();
+    const KEYS: usize = 10_000;
+    for chunk in (0..KEYS).collect::<Vec<_>>().chunks(100) {
+        let success = chunk.iter().map(|n| RequestOp {
+            request: Some(Request::RequestPut(PutRequest {
+                key: format!("key-{n:05}").into(),
+                value: format!("value-{n}").into(),
+                ..Default::default()
+            })),
+        });
+        let txn = TxnRequest { success: success.collect(), ..Default::default() };
+        run(&port, port.txn(Caller::default(), txn)).unwrap();
+    }
+    let all = RangeRequest { key: "key-".into(), range_end: "key.".into(), ..Default::default() };
+    let mut reply = run(&port, port.range(Caller::default(), all)).unwrap();
+    let announced = reply.encoded_len();
+    let mut bytes = run(&port, reply.next_piece(1000)).unwrap().unwrap().to_vec();
+    assert_eq!(reply.count(), KEYS as i64);
+    // The rest is read after everything has changed and was compacted.
+    let gone = DeleteRangeRequest { key: "key-".into(), range_end: "key.".into(), ..Default::default() };
+    let revision = run(&port, port.delete_range(Caller::default(), gone)).unwrap().header.unwrap().revision;
+    compact(&port, revision, false).unwrap();
+    put(&port, "key-00000", "again").unwrap();
+    while let Some(piece) = run(&port, reply.next_piece(50_000)).unwrap() {
+        bytes.extend_from_slice(&piece);
+    }
+    assert_eq!(bytes.len(), announced);
+    let whole: proto::etcdserverpb::RangeResponse = prost::Message::decode(&bytes[..]).unwrap();
+    assert_eq!(whole.count, KEYS as i64);
+    let found: Vec<String> =
+        whole.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.value).into_owned()).collect();
+    assert_eq!(found, (0..KEYS).map(|n| format!("value-{n}")).collect::<Vec<_>>());
     member.stop().unwrap();
 }

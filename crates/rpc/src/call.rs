@@ -269,7 +269,7 @@ impl<M: Member> Call<M> {
         first.put_slice(&message::prefix(total)?);
         first.put_slice(wrapper);
         while left > 0 && first.len() < SMALL {
-            let next = next_piece(body, SMALL - first.len(), &mut left)?;
+            let next = next_piece(body, SMALL - first.len(), &mut left).await?;
             first.put_slice(&next);
         }
         self.count_sent(total);
@@ -279,7 +279,7 @@ impl<M: Member> Call<M> {
         }
         self.exchange.send_part(first.freeze(), left == 0).await?;
         while left > 0 {
-            let next = next_piece(body, PIECE, &mut left)?;
+            let next = next_piece(body, PIECE, &mut left).await?;
             self.exchange.send_part(next, left == 0).await?;
         }
         Ok(())
@@ -320,8 +320,8 @@ fn decode<M, Q: Message + Default>(thread: &Thread<M>, bytes: Bytes) -> Option<Q
 }
 
 /// The next piece of a body of which `left` bytes were announced and not yet given.
-fn next_piece(body: &mut impl Body, max: usize, left: &mut usize) -> Result<Bytes, Reason> {
-    let piece = body.next_piece(max)?.unwrap_or_default();
+async fn next_piece(body: &mut impl Body, max: usize, left: &mut usize) -> Result<Bytes, Reason> {
+    let piece = body.next_piece(max).await?.unwrap_or_default();
     match left.checked_sub(piece.len()) {
         Some(rest) if !piece.is_empty() => {
             *left = rest;

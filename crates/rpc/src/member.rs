@@ -27,7 +27,7 @@ pub trait Body {
     ///
     /// # Errors
     /// When the bytes cannot be read; the length was announced by then, so the caller can only break off.
-    fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason>;
+    async fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason>;
 }
 
 /// The chunks of a RangeStream.

@@ -33,8 +33,8 @@ impl member::Body for RangeReply {
         RangeReply::encoded_len(self)
     }
 
-    fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason> {
-        Ok(RangeReply::next_piece(self, max_bytes)?)
+    async fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason> {
+        Ok(RangeReply::next_piece(self, max_bytes).await?)
     }
 }
 

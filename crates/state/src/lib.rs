@@ -78,6 +78,17 @@ pub struct RangeAnswer {
     pub count: i64,
     /// The store's revision at execution.
     pub revision: i64,
+    /// Rows that follow `rows`, in slices; `None` when `rows` are all.
+    pub rest: Option<RangeRest>,
+}
+
+/// What a large range has yet to give. It keeps its revision from being compacted: whoever holds it must bound how
+/// long.
+#[derive(Debug)]
+pub struct RangeRest {
+    walk: mvcc::Walk,
+    /// Bytes of the rows to come, each with its field key and length as in `RangeResponse`.
+    pub framed_bytes: u64,
 }
 
 impl State {
@@ -86,10 +97,55 @@ impl State {
     /// # Errors
     /// `Compacted`, `FutureRevision`; or fatal when the backend fails.
     pub fn range(&mut self, request: &proto::etcdserverpb::RangeRequest) -> Result<RangeAnswer, Failure> {
-        let chosen = read::choose(&self.store, request)?;
         self.counts.ranges += 1;
+        if let Some(answer) = self.range_in_slices(request)? {
+            return Ok(answer);
+        }
+        let chosen = read::choose(&self.store, request)?;
         let (more, count, revision) = (chosen.more, chosen.count, chosen.revision);
-        Ok(RangeAnswer { rows: chosen.detach(&self.store)?, more, count, revision })
+        Ok(RangeAnswer { rows: chosen.detach(&self.store)?, more, count, revision, rest: None })
+    }
+
+    /// Begins a large range that asks for nothing special; `None` for all others. Its rows are listed a slice at a
+    /// time, so that no range takes the state for long, or memory for all its rows.
+    fn range_in_slices(
+        &mut self,
+        request: &proto::etcdserverpb::RangeRequest,
+    ) -> Result<Option<RangeAnswer>, Failure> {
+        if !read::is_plain(request) {
+            return Ok(None);
+        }
+        let range = types::KeyRange::new(request.key.clone(), request.range_end.clone());
+        let totals = self.store.totals(&range, request.revision)?;
+        if totals.count <= read::SLICE_ROWS as u64 {
+            return Ok(None);
+        }
+        let walk = match self.store.walk(range, request.revision) {
+            Ok(walk) => walk,
+            // Listed in one go then, as small ranges are.
+            Err(mvcc::MvccError::TooManyPins) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut rest = RangeRest { walk, framed_bytes: totals.framed_bytes };
+        let rows = self.next_rows(&mut rest)?;
+        let count = i64::try_from(totals.count).expect("fewer than 2^63 keys");
+        Ok(Some(RangeAnswer { rows, more: false, count, revision: self.store.revision(), rest: Some(rest) }))
+    }
+
+    /// The next rows of a large range; none only at its end.
+    ///
+    /// # Errors
+    /// As [`State::range`].
+    pub fn next_rows(&self, rest: &mut RangeRest) -> Result<RangeRows, Failure> {
+        loop {
+            let rows =
+                self.store.walk_on(&mut rest.walk, read::SLICE_ROWS, read::SLICE_LOOKS, mvcc::Keys::Skip)?;
+            if !rows.is_empty() || rest.walk.is_done() {
+                let framed: u64 = rows.iter().map(|row| mvcc::framed_len(row.row_len)).sum();
+                rest.framed_bytes = rest.framed_bytes.saturating_sub(framed);
+                return Ok(RangeRows::stored(self.store.detach(&rows)));
+            }
+        }
     }
 
     /// Runs a transaction that [`is_read_only`].

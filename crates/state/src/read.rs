@@ -46,6 +46,20 @@ enum Form {
     ValueDropped,
 }
 
+/// Rows that one slice of a large range holds, and index entries that it looks at.
+pub(crate) const SLICE_ROWS: usize = 4096;
+pub(crate) const SLICE_LOOKS: usize = 16_384;
+
+/// Whether `request` wants whole pairs in key order, all of them.
+pub(crate) fn is_plain(request: &RangeRequest) -> bool {
+    let plain = !request.count_only && !request.keys_only && request.limit <= 0;
+    plain
+        && !request.range_end.is_empty()
+        && default_order(request)
+        && request.sort_target() == SortTarget::Key
+        && !has_filters(request)
+}
+
 /// Chooses the rows of `request`.
 pub(crate) fn choose(store: &Store, request: &RangeRequest) -> Result<Chosen, Failure> {
     let range = KeyRange::new(request.key.clone(), request.range_end.clone());
@@ -192,6 +206,11 @@ enum Source {
 }
 
 impl RangeRows {
+    /// Rows in key order, without keys beside them.
+    pub(crate) fn stored(rows: Rows) -> RangeRows {
+        RangeRows(Source::Stored { rows, last_key: None })
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         match &self.0 {

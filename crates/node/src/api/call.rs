@@ -2,9 +2,12 @@
 
 use proto::etcdserverpb as pb;
 
-use state::AuthReply;
+use state::{AuthReply, RangeRows};
 
-use super::{Caller, Error, Port, RangeReply, SnapshotImage};
+use super::{
+    Caller, Error, Port, SnapshotImage,
+    range_reply::{RangeId, RangeParts},
+};
 
 /// Calls of the Auth service, which all travel the same way.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,7 +32,7 @@ pub enum AuthCall {
 }
 
 macro_rules! calls {
-    ($($(#[$doc:meta])* $method:ident: $variant:ident($request:ty) -> $reply:ty;)*) => {
+    ($($(#[$doc:meta])* $visible:vis $method:ident: $variant:ident($request:ty) -> $reply:ty;)*) => {
         /// What a network thread asks of the core.
         #[derive(Debug)]
         pub(crate) enum Request {
@@ -48,7 +51,7 @@ macro_rules! calls {
                 ///
                 /// # Errors
                 /// See [`Error`].
-                pub async fn $method(&self, caller: Caller, request: $request) -> Result<$reply, Error> {
+                $visible async fn $method(&self, caller: Caller, request: $request) -> Result<$reply, Error> {
                     match self.call(caller, Request::$variant(request)).await? {
                         Reply::$variant(reply) => Ok(reply),
                         other => unreachable!("the core answered {} with {other:?}", stringify!($method)),
@@ -61,43 +64,45 @@ macro_rules! calls {
 
 calls! {
     /// Reads a range at one revision.
-    range: Range(pb::RangeRequest) -> RangeReply;
+    pub(super) range_parts: Range(pb::RangeRequest) -> RangeParts;
+    /// The next rows of a large range.
+    pub(super) range_rows: RangeRows(RangeId) -> RangeRows;
     /// Writes one pair.
-    put: Put(pb::PutRequest) -> pb::PutResponse;
+    pub put: Put(pb::PutRequest) -> pb::PutResponse;
     /// Deletes a range.
-    delete_range: DeleteRange(pb::DeleteRangeRequest) -> pb::DeleteRangeResponse;
+    pub delete_range: DeleteRange(pb::DeleteRangeRequest) -> pb::DeleteRangeResponse;
     /// Runs a transaction.
-    txn: Txn(pb::TxnRequest) -> pb::TxnResponse;
+    pub txn: Txn(pb::TxnRequest) -> pb::TxnResponse;
     /// Forgets history.
-    compact: Compact(pb::CompactionRequest) -> pb::CompactionResponse;
+    pub compact: Compact(pb::CompactionRequest) -> pb::CompactionResponse;
     /// Creates a lease.
-    lease_grant: LeaseGrant(pb::LeaseGrantRequest) -> pb::LeaseGrantResponse;
+    pub lease_grant: LeaseGrant(pb::LeaseGrantRequest) -> pb::LeaseGrantResponse;
     /// Revokes a lease and deletes its keys.
-    lease_revoke: LeaseRevoke(pb::LeaseRevokeRequest) -> pb::LeaseRevokeResponse;
+    pub lease_revoke: LeaseRevoke(pb::LeaseRevokeRequest) -> pb::LeaseRevokeResponse;
     /// Renews a lease once; TTL 0 when it is gone.
-    lease_keep_alive: LeaseKeepAlive(pb::LeaseKeepAliveRequest) -> pb::LeaseKeepAliveResponse;
+    pub lease_keep_alive: LeaseKeepAlive(pb::LeaseKeepAliveRequest) -> pb::LeaseKeepAliveResponse;
     /// The time a lease has left.
-    lease_time_to_live: LeaseTimeToLive(pb::LeaseTimeToLiveRequest) -> pb::LeaseTimeToLiveResponse;
+    pub lease_time_to_live: LeaseTimeToLive(pb::LeaseTimeToLiveRequest) -> pb::LeaseTimeToLiveResponse;
     /// All leases.
-    lease_leases: LeaseLeases(pb::LeaseLeasesRequest) -> pb::LeaseLeasesResponse;
+    pub lease_leases: LeaseLeases(pb::LeaseLeasesRequest) -> pb::LeaseLeasesResponse;
     /// All members.
-    member_list: MemberList(pb::MemberListRequest) -> pb::MemberListResponse;
+    pub member_list: MemberList(pb::MemberListRequest) -> pb::MemberListResponse;
     /// Lists, raises or clears alarms.
-    alarm: Alarm(pb::AlarmRequest) -> pb::AlarmResponse;
+    pub alarm: Alarm(pb::AlarmRequest) -> pb::AlarmResponse;
     /// What this member says of itself.
-    status: Status(pb::StatusRequest) -> pb::StatusResponse;
+    pub status: Status(pb::StatusRequest) -> pb::StatusResponse;
     /// Gives free space of the file back.
-    defragment: Defragment(pb::DefragmentRequest) -> pb::DefragmentResponse;
+    pub defragment: Defragment(pb::DefragmentRequest) -> pb::DefragmentResponse;
     /// A checksum of the whole file.
-    hash: Hash(pb::HashRequest) -> pb::HashResponse;
+    pub hash: Hash(pb::HashRequest) -> pb::HashResponse;
     /// A checksum of the key bucket at a revision, comparable between members.
-    hash_kv: HashKv(pb::HashKvRequest) -> pb::HashKvResponse;
+    pub hash_kv: HashKv(pb::HashKvRequest) -> pb::HashKvResponse;
     /// A consistent image of the file.
-    snapshot: Snapshot(pb::SnapshotRequest) -> SnapshotImage;
+    pub snapshot: Snapshot(pb::SnapshotRequest) -> SnapshotImage;
     /// Hands leadership to another voter.
-    move_leader: MoveLeader(pb::MoveLeaderRequest) -> pb::MoveLeaderResponse;
+    pub move_leader: MoveLeader(pb::MoveLeaderRequest) -> pb::MoveLeaderResponse;
     /// Validates, starts or cancels a downgrade.
-    downgrade: Downgrade(pb::DowngradeRequest) -> pb::DowngradeResponse;
+    pub downgrade: Downgrade(pb::DowngradeRequest) -> pb::DowngradeResponse;
     /// A call of the Auth service; passwords are hashed before.
-    auth: Auth(AuthCall) -> AuthReply;
+    pub auth: Auth(AuthCall) -> AuthReply;
 }

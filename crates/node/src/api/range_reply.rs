@@ -1,14 +1,56 @@
 //! The answer to a range read, encoded piece by piece.
 //!
 //! The length of every row is known before a row is read, so the length of the whole message is too: a unary
-//! answer of any size leaves in bounded memory (performance.md: "Unary Range needs no response buffer").
+//! answer of any size leaves in bounded memory. The rows of a large range come a slice at a time, each asked of the
+//! core when the one before has left.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::{Message, encoding};
-use proto::etcdserverpb::ResponseHeader;
+use proto::etcdserverpb::{RangeRequest, ResponseHeader};
 use state::RangeRows;
 
-use super::Error;
+use super::{Caller, Error, Port};
+use crate::input::Input;
+
+/// A large range that the core holds at its revision until its rows have left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RangeId(pub(crate) u64);
+
+/// What the core answers to a range.
+#[derive(Debug)]
+pub(crate) struct RangeParts {
+    pub(crate) header: ResponseHeader,
+    pub(crate) rows: RangeRows,
+    pub(crate) more: bool,
+    pub(crate) count: i64,
+    /// Where more rows come from, and how many bytes they are in the message.
+    pub(crate) rest: Option<(RangeId, u64)>,
+}
+
+/// More rows of a range. Dropping it lets the core forget the range.
+struct Rest {
+    port: Port,
+    id: RangeId,
+    framed_bytes: u64,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        self.port.shared.post(Input::RangeDropped(self.id));
+    }
+}
+
+impl Port {
+    /// Reads a range at one revision.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn range(&self, caller: Caller, request: RangeRequest) -> Result<RangeReply, Error> {
+        let RangeParts { header, rows, more, count, rest } = self.range_parts(caller, request).await?;
+        let rest = rest.map(|(id, framed_bytes)| Rest { port: self.clone(), id, framed_bytes });
+        Ok(RangeReply { header: Some(header), rows, rest, more, count, next: 0, stage: Stage::Header })
+    }
+}
 
 /// Field numbers of `RangeResponse`, as wire keys.
 const KEY_HEADER: u8 = 0x0a;
@@ -17,10 +59,11 @@ const KEY_MORE: u8 = 0x18;
 const KEY_COUNT: u8 = 0x20;
 
 /// A `RangeResponse` that encodes itself in pieces.
-#[derive(Debug)]
 pub struct RangeReply {
     header: Option<ResponseHeader>,
+    /// The rows at hand.
     rows: RangeRows,
+    rest: Option<Rest>,
     more: bool,
     count: i64,
     /// Next row to encode.
@@ -37,10 +80,6 @@ enum Stage {
 }
 
 impl RangeReply {
-    pub(crate) fn new(header: ResponseHeader, rows: RangeRows, more: bool, count: i64) -> RangeReply {
-        RangeReply { header: Some(header), rows, more, count, next: 0, stage: Stage::Header }
-    }
-
     /// The header; `None` on the chunks of a stream before the last.
     pub fn header(&self) -> Option<&ResponseHeader> {
         self.header.as_ref()
@@ -56,12 +95,12 @@ impl RangeReply {
         self.more
     }
 
-    /// Pairs in this reply.
+    /// Pairs at hand: all of them, unless the range is large and has no limit.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether it has no pairs.
+    /// Whether it has no pairs at hand.
     pub fn is_empty(&self) -> bool {
         self.rows.len() == 0
     }
@@ -87,7 +126,8 @@ impl RangeReply {
     /// Bytes of the encoded message; the pieces add up to exactly this.
     pub fn encoded_len(&self) -> usize {
         let rows: usize = (0..self.rows.len()).map(|i| framed_len(self.rows.row_len(i))).sum();
-        self.header_len() + rows + self.tail_len()
+        let rest = self.rest.as_ref().map_or(0, |rest| rest.framed_bytes as usize);
+        self.header_len() + rows + rest + self.tail_len()
     }
 
     fn header_len(&self) -> usize {
@@ -104,7 +144,7 @@ impl RangeReply {
     ///
     /// # Errors
     /// `Storage` when a row cannot be read. The length was announced by then: the caller can only break off.
-    pub fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Error> {
+    pub async fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Error> {
         if self.stage == Stage::Done {
             return Ok(None);
         }
@@ -115,7 +155,7 @@ impl RangeReply {
             self.stage = Stage::Rows;
         }
         while self.stage == Stage::Rows && piece.len() < max_bytes {
-            if self.next == self.rows.len() {
+            if self.next == self.rows.len() && !self.next_slice().await? {
                 self.stage = Stage::Tail;
                 break;
             }
@@ -126,6 +166,20 @@ impl RangeReply {
             self.stage = Stage::Done;
         }
         Ok((!piece.is_empty()).then(|| piece.freeze()))
+    }
+
+    /// Asks for more rows; `false` when there are none.
+    async fn next_slice(&mut self) -> Result<bool, Error> {
+        let Some(rest) = &mut self.rest else { return Ok(false) };
+        self.rows = rest.port.range_rows(Caller::internal(), rest.id).await?;
+        self.next = 0;
+        if self.rows.is_empty() {
+            self.rest = None;
+            return Ok(false);
+        }
+        let framed: usize = (0..self.rows.len()).map(|i| framed_len(self.rows.row_len(i))).sum();
+        rest.framed_bytes = rest.framed_bytes.saturating_sub(framed as u64);
+        Ok(true)
     }
 
     fn put_header(&self, piece: &mut BytesMut) {

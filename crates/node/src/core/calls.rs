@@ -1,13 +1,14 @@
 //! One call of a client: judged, then proposed, queued behind the read barrier, or answered at once.
 
 use proto::etcdserverpb::{self as pb, InternalRaftRequest};
-use state::{Failure, Guarded, Rejection, State, Subject, is_read_only, is_serializable};
+use state::{Failure, Guarded, RangeAnswer, Rejection, State, Subject, is_read_only, is_serializable};
 use types::KeyRange;
 
 use super::{Core, outbox::ReplyTo};
 use crate::api::{
-    AuthCall, Caller, Error, RangeReply,
+    AuthCall, Caller, Error,
     call::{Reply, Request},
+    range_reply::RangeParts,
 };
 
 impl From<Failure> for Error {
@@ -95,6 +96,11 @@ impl Core {
                 } else {
                     self.read_after_barrier(reply_to, Request::Txn(txn));
                 }
+            }
+            // Judged when the range was begun.
+            Request::RangeRows(id) => {
+                let answer = self.next_range_rows(id);
+                self.outbox.reply(reply_to, answer);
             }
             Request::Put(put) => self.propose_for(reply_to, subject, |r| r.put = Some(put)),
             Request::DeleteRange(delete) => {
@@ -209,9 +215,13 @@ impl Core {
     }
 
     fn range(&mut self, request: &pb::RangeRequest) -> Result<Reply, Error> {
-        let answer = self.state.range(request)?;
-        let header = pb::ResponseHeader { revision: answer.revision, ..self.header() };
-        Ok(Reply::Range(RangeReply::new(header, answer.rows, answer.more, answer.count)))
+        let RangeAnswer { rows, more, count, revision, rest } = self.state.range(request)?;
+        let header = pb::ResponseHeader { revision, ..self.header() };
+        let rest = rest.map(|rest| {
+            let framed_bytes = rest.framed_bytes;
+            (self.ranges.keep(rest, self.now), framed_bytes)
+        });
+        Ok(Reply::Range(RangeParts { header, rows, more, count, rest }))
     }
 }
 

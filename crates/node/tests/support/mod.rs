@@ -84,7 +84,7 @@ pub(crate) fn range(port: &Port, request: RangeRequest) -> Result<RangeResponse,
     let mut reply = run(port, port.range(Caller::default(), request))?;
     let len = reply.encoded_len();
     let mut bytes = Vec::new();
-    while let Some(piece) = reply.next_piece(1000)? {
+    while let Some(piece) = run(port, reply.next_piece(1000))? {
         bytes.extend_from_slice(&piece);
     }
     assert_eq!(bytes.len(), len, "a reply has the length that was announced");

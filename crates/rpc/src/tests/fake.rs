@@ -101,7 +101,7 @@ impl Body for Rows {
         self.header.len() + self.left * self.row.len()
     }
 
-    fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason> {
+    async fn next_piece(&mut self, max_bytes: usize) -> Result<Option<Bytes>, Reason> {
         let mut piece = std::mem::take(&mut self.header).to_vec();
         while self.left > 0 && piece.len() < max_bytes {
             if let Some(left) = &mut self.fails_after {
