@@ -87,7 +87,9 @@ impl Rows {
 
     /// The row at `rev`, if the cursor meets it soon.
     fn row_ahead(&mut self, rev: Revision) -> Result<Option<Bytes>, MvccError> {
-        let Some((cursor, last)) = self.cursor.as_mut().filter(|(_, last)| *last < rev) else { return Ok(None) };
+        let Some((cursor, last)) = self.cursor.as_mut().filter(|(_, last)| *last < rev) else {
+            return Ok(None);
+        };
         let wanted = rev.encode();
         for _ in 0..SKIPPED_ROWS_MAX {
             match cursor.next()? {
