@@ -103,8 +103,8 @@ fn dependencies_point_down_only() {
 }
 
 fn rust_files(dir: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(dir).expect("the directory is readable") {
+        let path = entry.expect("the directory is readable").path();
         if path.is_dir() {
             rust_files(&path, into);
         } else if path.extension().is_some_and(|e| e == "rs") {

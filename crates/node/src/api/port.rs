@@ -33,6 +33,8 @@ pub(crate) struct SlotId {
     generation: u32,
 }
 
+/// A slot is used again and again: its size is paid once, a box would be paid on every call.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum SlotState {
     Free,
