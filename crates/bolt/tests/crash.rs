@@ -257,6 +257,9 @@ impl Disk for KilledAt {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         count(&self.calls_left).and_then(|()| self.disk.sync_dir(dir))
     }
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(path)
+    }
 }
 
 impl File for KilledFile {

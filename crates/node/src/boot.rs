@@ -4,6 +4,8 @@
 //! and judged before a thread starts or a byte is changed. What may have been acknowledged is never cut off:
 //! a directory that cannot be right is refused, with what is wrong and what to do.
 
+pub(crate) mod space;
+
 use std::{
     io,
     path::PathBuf,
@@ -36,6 +38,7 @@ use crate::{
     input::Input,
     log_thread, reader_thread, server_version,
 };
+use space::{Keeper, RoomyDisk, Space};
 
 /// Why a member does not start.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +84,7 @@ pub enum BootError {
 pub struct Member {
     handle: NodeHandle,
     core: Option<JoinHandle<Result<(), String>>>,
+    space: Arc<Space>,
     published: Receiver<()>,
 }
 
@@ -107,8 +111,10 @@ impl Member {
     /// Stops the member: everything applied is in the file when this returns.
     ///
     /// # Errors
-    /// The reason, when it could not go on, now or earlier.
+    /// The reason, when it could not go on, now or earlier. A full disk is one: the next start takes from the log
+    /// what the file lacks.
     pub fn stop(mut self) -> Result<(), String> {
+        self.space.stop();
         // Refused only when it has ended already.
         let _ = self.handle.inbox.send(Input::Stop);
         match self.core.take().map(JoinHandle::join) {
@@ -124,8 +130,10 @@ impl Member {
 /// # Errors
 /// See [`BootError`]. Nothing runs then, and all locks are released.
 pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
+    let space = Arc::new(Space::new(&config, disk));
+    let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
     let opened = open(&config, &disk)?;
-    run(config, disk, opened)
+    run(config, disk, space, opened)
 }
 
 /// What a directory holds, checked.
@@ -143,7 +151,11 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
     for path in [config.snap_dir(), config.side_dir()] {
         disk.create_dir_all(&path).map_err(|source| BootError::Directory { path, source })?;
     }
-    let options = WalOptions { side_dir: Some(config.side_dir().join("wal")), ..WalOptions::default() };
+    let options = WalOptions {
+        side_dir: Some(config.wal_side_dir()),
+        room_bytes: config.reserve_bytes,
+        ..WalOptions::default()
+    };
     let has_log = wal::exists(&**disk, &config.wal_dir())?;
     let db = open_backend(config, disk)?;
     sync_directories(config, &**disk)?;
@@ -321,7 +333,7 @@ fn resume(
 }
 
 /// Starts raft and the threads.
-fn run(config: Config, disk: Arc<dyn Disk>, opened: Opened) -> Result<Member, BootError> {
+fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -> Result<Member, BootError> {
     let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
     let last_snapshot = start.index;
@@ -338,6 +350,9 @@ fn run(config: Config, disk: Arc<dyn Disk>, opened: Opened) -> Result<Member, Bo
     };
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
+    space.serve(&inbox);
+    // Before the first request, which may find the disk full.
+    space.look();
     let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));
     let (published, published_receiver) = sync_channel(1);
     let parts = Parts {
@@ -358,9 +373,20 @@ fn run(config: Config, disk: Arc<dyn Disk>, opened: Opened) -> Result<Member, Bo
         published,
         config,
     };
+    let kept = Arc::clone(&space);
+    let body = move || {
+        let gauge = kept.gauge();
+        let _keeper = Keeper::start(kept);
+        Core::new(parts).with_gauge(gauge).run()
+    };
     let core = std::thread::Builder::new()
         .name("core".into())
-        .spawn(move || Core::new(parts).run())
+        .spawn(body)
         .map_err(|e| BootError::Raft(format!("cannot start the core thread: {e}")))?;
-    Ok(Member { handle: NodeHandle { inbox, summary }, core: Some(core), published: published_receiver })
+    Ok(Member {
+        handle: NodeHandle { inbox, summary },
+        core: Some(core),
+        space,
+        published: published_receiver,
+    })
 }

@@ -59,6 +59,9 @@ pub struct Config {
     pub learners_max: usize,
     /// Bytes of pages that the backend keeps in memory.
     pub backend_cache_bytes: usize,
+    /// Bytes that a file of zeros keeps for a full disk; half of it is the free space below which requests that
+    /// cost space are refused, and all of it the free space from which they are taken again. 0: neither.
+    pub reserve_bytes: u64,
     /// Feature gates for the metrics: name, stage, whether it is on.
     pub features: Vec<(String, String, bool)>,
     /// Seed of everything that may be random: election timeouts, lease ids, jitter.
@@ -111,6 +114,7 @@ impl Config {
             lease_checkpoint_persist: false,
             learners_max: 1,
             backend_cache_bytes: 32 << 20,
+            reserve_bytes: 64 << 20,
             features: Vec::new(),
             seed: 0,
         }
@@ -134,6 +138,16 @@ impl Config {
     /// What we keep beyond etcd's files.
     pub(crate) fn side_dir(&self) -> PathBuf {
         self.data_dir.join("member/mainstay")
+    }
+
+    /// What we keep about the log.
+    pub(crate) fn wal_side_dir(&self) -> PathBuf {
+        self.side_dir().join("wal")
+    }
+
+    /// The file of zeros for a full disk.
+    pub(crate) fn reserve_path(&self) -> PathBuf {
+        self.side_dir().join("reserve")
     }
 
     /// How long a proposal or a read may take: 5 s and two election timeouts.

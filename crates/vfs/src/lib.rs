@@ -61,6 +61,14 @@ pub trait Disk: Send + Sync {
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Bytes that this process may still write to the file system that holds `path`, which must exist; `u64::MAX`
+    /// when there is no bound. Out of date at once when others write too, and blind to quotas of a user.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// Whether a call failed for lack of space: a full file system, or a spent disk quota.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// An open file. All offsets are absolute; there is no cursor. Dropping the last handle releases its locks.
@@ -69,6 +77,11 @@ pub trait File: Send + Sync {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `buf` at `offset`, growing the file with zeros where needed. Not durable before a sync.
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// The same for bytes that can be done without. A disk that keeps a reserve, or waits for space, does neither
+    /// for them: on a full disk it fails at once.
+    fn write_if_room_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(buf, offset)
+    }
     /// Length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// Cuts or grows (with zeros) to `len` bytes.

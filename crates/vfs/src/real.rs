@@ -79,6 +79,12 @@ impl Disk for RealDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(or_current(dir))?.sync_all()
     }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(or_current(path))?;
+        // Available, not free: what is kept for root is not ours.
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
 }
 
 /// `Path::parent` of a bare file name is the empty path, which the kernel does not know.
@@ -216,6 +222,16 @@ mod tests {
         assert!(!RealDisk.exists(&sub.join("g")).unwrap());
         RealDisk.remove_dir_all(&dir.path().join("a")).unwrap();
         assert!(RealDisk.list(dir.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn free_bytes_are_those_of_the_file_system() {
+        let dir = tempfile::tempdir().unwrap();
+        let free = RealDisk.free_bytes(dir.path()).unwrap();
+        // Others write meanwhile, but nobody fills or frees petabytes.
+        assert!(free > 0 && free < 1 << 60, "{free}");
+        let absent = RealDisk.free_bytes(&dir.path().join("absent"));
+        assert_eq!(absent.err().unwrap().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

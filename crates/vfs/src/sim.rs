@@ -220,6 +220,10 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.lock().sync_dir(dir)
     }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.lock().free_bytes(path)
+    }
 }
 
 /// One open file description.

@@ -39,7 +39,7 @@ impl Wal {
         let name = SegmentName { sequence: 0, index: 0 };
         let file = create_locked(&*disk, &name.path(&building))?;
         let mut wal = Wal {
-            preparer: SegmentPreparer::new(disk.clone(), dir, options.segment_bytes),
+            preparer: SegmentPreparer::new(disk.clone(), dir, &options),
             disk,
             dir: dir.to_owned(),
             options,

@@ -57,7 +57,7 @@ impl Wal {
         };
         let lengths = segment_lengths(&segments)?;
         let mut wal = Wal {
-            preparer: SegmentPreparer::new(disk.clone(), dir, options.segment_bytes),
+            preparer: SegmentPreparer::new(disk.clone(), dir, &options),
             disk,
             dir: dir.to_owned(),
             options,
@@ -229,7 +229,7 @@ fn repair(disk: &dyn Disk, last: &Segment, walked: &Walked) -> Result<Option<Tor
 
 /// Writes what is there once more: whatever a power loss keeps of that, it is what was there.
 fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    copy_range(file, from, to, file)
+    each_piece(file, from, to, |piece, at| file.write_all_at(piece, at))
 }
 
 /// Zeros, in steps from the end: until the first length word goes, the same records are found to be torn.
@@ -256,7 +256,7 @@ fn keep_copy(disk: &dyn Disk, segment: &Segment, used: u64) -> Result<bool, WalE
     let building = segment.path.with_file_name(name);
     let copied = copy(disk, &*segment.file, &building, used).and_then(|()| disk.rename(&building, &kept));
     match copied {
-        Err(e) if e.kind() == io::ErrorKind::StorageFull => {
+        Err(e) if vfs::is_full(&e) => {
             disk.remove_file(&building).doing("remove", &building)?;
             Ok(false)
         }
@@ -267,18 +267,23 @@ fn keep_copy(disk: &dyn Disk, segment: &Segment, used: u64) -> Result<bool, WalE
 fn copy(disk: &dyn Disk, from: &dyn File, to: &Path, bytes: u64) -> io::Result<()> {
     let to = disk.open(to, OpenMode::Create)?;
     to.set_len(0)?;
-    copy_range(from, 0, bytes, &*to)?;
+    each_piece(from, 0, bytes, |piece, at| to.write_if_room_at(piece, at))?;
     to.sync_data()
 }
 
-/// Copies `[start, end)` of a file to the same place of another, or the same.
-fn copy_range(from: &dyn File, start: u64, end: u64, to: &dyn File) -> io::Result<()> {
+/// Reads `[start, end)` of a file, and hands each piece to `write` with its offset.
+fn each_piece(
+    from: &dyn File,
+    start: u64,
+    end: u64,
+    mut write: impl FnMut(&[u8], u64) -> io::Result<()>,
+) -> io::Result<()> {
     let mut buffer = vec![0; ZERO_WRITE_BYTES.min((end - start) as usize)];
     let mut at = start;
     while at < end {
         let count = (end - at).min(buffer.len() as u64) as usize;
         from.read_exact_at(&mut buffer[..count], at)?;
-        to.write_all_at(&buffer[..count], at)?;
+        write(&buffer[..count], at)?;
         at += count as u64;
     }
     Ok(())

@@ -15,10 +15,13 @@ pub struct WalOptions {
     /// Whether `create` fills the first segment with zeros ahead of use, which makes syncs faster and the start
     /// slower. Later segments come from the [`SegmentPreparer`](crate::SegmentPreparer).
     pub prewrite_first: bool,
+    /// No segment is written ahead of use unless the disk has this many bytes free besides: a log that is short of
+    /// space makes its segments as it needs them.
+    pub room_bytes: u64,
 }
 
 impl Default for WalOptions {
     fn default() -> Self {
-        WalOptions { segment_bytes: SEGMENT_BYTES, side_dir: None, prewrite_first: false }
+        WalOptions { segment_bytes: SEGMENT_BYTES, side_dir: None, prewrite_first: false, room_bytes: 0 }
     }
 }

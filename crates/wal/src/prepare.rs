@@ -15,6 +15,7 @@ use crate::{
     error::{Context, WalError},
     limits::ZERO_WRITE_BYTES,
     name::PREPARED,
+    options::WalOptions,
 };
 
 /// Prepares the next segment, on a thread of the caller's while the log goes on. Clones share their work.
@@ -23,6 +24,8 @@ pub struct SegmentPreparer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     bytes: u64,
+    /// Bytes that must stay free besides.
+    room_bytes: u64,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -42,8 +45,9 @@ pub(crate) struct Prepared {
 }
 
 impl SegmentPreparer {
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, bytes: u64) -> SegmentPreparer {
-        SegmentPreparer { disk, dir: dir.to_owned(), bytes, shared: Arc::default() }
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: &Path, options: &WalOptions) -> SegmentPreparer {
+        let WalOptions { segment_bytes: bytes, room_bytes, .. } = *options;
+        SegmentPreparer { disk, dir: dir.to_owned(), bytes, room_bytes, shared: Arc::default() }
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
@@ -56,12 +60,16 @@ impl SegmentPreparer {
         shared.ready.is_none() && !shared.busy
     }
 
-    /// Writes and syncs the next segment, unless one is ready or on its way; whether it did. Takes as long as
-    /// writing a whole segment does.
+    /// Writes and syncs the next segment, unless one is ready or on its way, or the disk is short of space; whether
+    /// it did. Takes as long as writing a whole segment does.
     ///
     /// # Errors
     /// When the disk fails. The log goes on without a prepared segment.
     pub fn prepare(&self) -> Result<bool, WalError> {
+        let free = self.disk.free_bytes(&self.dir).doing("measure", &self.dir)?;
+        if free < self.bytes.saturating_add(self.room_bytes) {
+            return Ok(false);
+        }
         let path = {
             let mut shared = self.shared();
             if shared.ready.is_some() || shared.busy {
@@ -113,13 +121,13 @@ pub(crate) fn lock(file: &dyn File, path: &Path) -> Result<(), WalError> {
     }
 }
 
-/// Fills a file with zeros up to `bytes`, in fact and not as a hole.
+/// Fills a file with zeros up to `bytes`, in fact and not as a hole. Not at the cost of a reserve.
 pub(crate) fn write_zeros(file: &dyn File, bytes: u64) -> std::io::Result<()> {
     let zeros = vec![0; ZERO_WRITE_BYTES.min(bytes as usize)];
     let mut at = 0;
     while at < bytes {
         let count = (bytes - at).min(zeros.len() as u64);
-        file.write_all_at(&zeros[..count as usize], at)?;
+        file.write_if_room_at(&zeros[..count as usize], at)?;
         at += count;
     }
     Ok(())

@@ -196,7 +196,12 @@ impl Core {
     /// Runs a read on the state as it is.
     pub(super) fn run_read(&mut self, reply_to: ReplyTo, request: Request) {
         let answer = match request {
-            Request::Range(range) => self.range(&range),
+            Request::Range(range) => {
+                let begun = self.clock.now();
+                let answer = self.range(&range);
+                self.meters.ranged(self.clock.now().since(begun).as_secs_f64(), answer.is_ok());
+                answer
+            }
             Request::Txn(txn) => self.state.read_only_txn(&txn).map_err(Error::from).map(|mut reply| {
                 self.fill(&mut reply.header);
                 Reply::Txn(reply)

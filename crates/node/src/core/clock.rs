@@ -33,6 +33,8 @@ impl Clock {
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// Time between two looks at files that can go.
 const PURGE: Duration = Duration::from_secs(30);
+/// Time before the first look: a member that never lives for long must not fill its disk.
+const FIRST_PURGE: Duration = Duration::from_secs(2);
 /// Raft ticks made up for at most, after the core was held up: more would only start an election that the
 /// others have not asked for.
 const TICKS_MADE_UP_MAX: u64 = 3;
@@ -52,7 +54,7 @@ impl Timers {
             tick: config.tick,
             next_tick: now + config.tick,
             next_housekeeping: now,
-            next_purge: now + PURGE,
+            next_purge: now + FIRST_PURGE,
         }
     }
 

@@ -20,6 +20,8 @@ struct Operation {
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
     operations: HashMap<&'static str, Operation>,
+    /// Ranges that were executed, and ranges that were refused.
+    ranges: Option<[Arc<Histogram>; 2]>,
     /// What was added to the counters so far.
     counted: Counts,
 }
@@ -47,6 +49,14 @@ impl Meters {
     pub(crate) fn applied(&mut self, name: &'static str, secs: f64, success: bool) {
         let operation = self.operation(name);
         if success { &operation.apply_ok } else { &operation.apply_failed }.observe(secs);
+    }
+
+    /// A range was looked up; its rows leave later.
+    pub(crate) fn ranged(&mut self, secs: f64, success: bool) {
+        let [executed, refused] = self.ranges.get_or_insert_with(|| {
+            ["true", "false"].map(|s| metrics().server_range_duration_seconds.with(&[s]))
+        });
+        if success { executed } else { refused }.observe(secs);
     }
 
     /// Adds what was done since the last call.

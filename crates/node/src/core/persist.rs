@@ -17,6 +17,7 @@ use types::{
 use super::{Core, maintenance::AfterFlush};
 use crate::{
     backend_thread::{BackendDone, BackendJob},
+    boot::space::{Gauge, Level},
     log_thread::LogJob,
 };
 
@@ -54,6 +55,8 @@ pub(crate) struct Persist {
     put_bytes: (u64, u64),
     /// A raft snapshot must be made with the next batch whatever its index.
     force_snapshot: bool,
+    /// How much room there is on the disk.
+    gauge: Gauge,
 }
 
 /// A batch at the backend thread, and what a raft snapshot of it needs.
@@ -88,7 +91,13 @@ impl Persist {
             meta_indexes: (0, 0),
             put_bytes: (0, 0),
             force_snapshot: false,
+            gauge: Gauge::default(),
         }
+    }
+
+    /// How much room there is on the disk.
+    pub(crate) fn gauge(&self) -> &Gauge {
+        &self.gauge
     }
 
     /// Bytes of the file.
@@ -140,6 +149,12 @@ impl Persist {
 }
 
 impl Core {
+    /// Goes by `gauge` from now on.
+    pub(crate) fn with_gauge(mut self, gauge: Gauge) -> Core {
+        self.persist.gauge = gauge;
+        self
+    }
+
     /// Runs `after` once everything applied so far is in the file.
     pub(super) fn after_flush(&mut self, after: AfterFlush) {
         match self.batch_of_now() {
@@ -171,6 +186,10 @@ impl Core {
     /// Seals a batch when it is time and the one before is done; sends it on when the WAL allows it.
     pub(super) fn seal_if_due(&mut self) {
         self.send_sealed();
+        if self.persist.gauge.take_trim() {
+            // With a raft snapshot at the end of the log, the segments before can go.
+            self.persist.force_snapshot();
+        }
         if self.persist.waiting.is_some() || self.persist.running.is_some() {
             return;
         }
@@ -221,6 +240,7 @@ impl Core {
                 metrics().disk_backend_commit_duration_seconds.observe(secs);
                 self.took_snapshot(snapshot.clone(), size, size_in_use);
                 self.state.committed(batch, snapshot);
+                self.persist.gauge.flushed(self.persist.put_bytes.0);
                 let running = self.persist.running.take().expect("one batch at a time");
                 self.persist.put_bytes.1 = self.persist.put_bytes.0;
                 self.persist.meta_indexes = (self.persist.meta_indexes.1, running.index);
@@ -275,11 +295,16 @@ impl Core {
             // Refused when that was forgotten before: then there is nothing to do.
             let _ = self.raft.store_mut().compact(index - keep);
         }
+        if self.persist.gauge.level() > Level::Ample {
+            self.purge();
+        }
     }
 
     pub(super) fn purge(&mut self) {
+        let short = self.persist.gauge.level() > Level::Ample;
         self.log.send(LogJob::Purge {
-            keep_segments: self.config.wals_max,
+            // On a full disk the segments that are kept beyond need are the first to go. 0 keeps all, always.
+            keep_segments: if short { self.config.wals_max.min(1) } else { self.config.wals_max },
             keep_snaps: self.config.snaps_max,
             // A db that loses its newer meta page must still find every entry after the older one.
             below: self.persist.saved_snapshot.min(self.persist.meta_indexes.0),

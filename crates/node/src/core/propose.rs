@@ -12,7 +12,7 @@ use state::{Rejection, Subject};
 use telemetry::line;
 
 use super::{Core, outbox::ReplyTo};
-use crate::api::Error;
+use crate::{api::Error, boot::space::Level};
 
 /// Committed entries that may wait to be applied before proposals are refused (contract/semantics.md 9.12).
 const APPLY_LAG_MAX: u64 = 5000;
@@ -33,7 +33,7 @@ pub(crate) struct Proposals {
 impl Core {
     /// Proposes a client's request; the answer comes when it is applied.
     pub(super) fn propose(&mut self, reply_to: ReplyTo, mut request: InternalRaftRequest, subject: Subject) {
-        if let Err(error) = self.check_quota(&request) {
+        if let Err(error) = self.check_room(&request).and_then(|()| self.check_quota(&request)) {
             self.outbox.reply(reply_to, Err(error));
             return;
         }
@@ -54,6 +54,10 @@ impl Core {
 
     /// Proposes something of the member's own; nobody waits for it.
     pub(super) fn propose_own(&mut self, mut request: InternalRaftRequest) {
+        let is_asked_again = request.lease_revoke.is_some() || request.cluster_version_set.is_some();
+        if is_asked_again && self.persist.gauge().level() >= Level::Starved {
+            return;
+        }
         let auth = self.state.auth();
         let root = if auth.is_enabled() {
             Subject { user: auth::ROOT.to_string(), revision: auth.revision() }
@@ -94,6 +98,24 @@ impl Core {
             }
             Err(error) => self.fault(format!("raft cannot take a proposal: {error}")),
         }
+    }
+
+    /// Refuses what the disk has no room for. No alarm: that would stop the writes of all members until an operator
+    /// comes, while here they come back with the space.
+    fn check_room(&self, request: &InternalRaftRequest) -> Result<(), Error> {
+        let gauge = self.persist.gauge();
+        let refused = match gauge.level() {
+            // What came since the last look, or is on its way to the backend, takes its room without being seen.
+            Level::Ample => !gauge.has_room_for(self.state.counts().put_bytes) && cost(request) > 0,
+            Level::Tight => cost(request) > 0,
+            Level::Starved => request.compaction.is_none() && request.alarm.is_none(),
+            Level::Stalled => true,
+        };
+        if refused {
+            gauge.look_soon();
+            return Err(Rejection::NoSpace.into());
+        }
+        Ok(())
     }
 
     /// Refuses what the quota does not allow, and raises the alarm then.

@@ -244,6 +244,7 @@ fn faults_wait_for_a_call_they_apply_to_and_calls_are_counted() {
 #[test]
 fn a_full_disk_takes_what_fits() {
     let (disk, file) = disk_with_file();
+    assert_eq!(disk.free_bytes(Path::new("/")).unwrap(), u64::MAX);
     disk.set_capacity(Some(10));
     file.write_all_at(&[1; 6], 0).unwrap();
     let other = disk.open(Path::new("/d/g"), OpenMode::Create).unwrap();

@@ -36,7 +36,7 @@ pub(crate) fn disk() -> SimDisk {
 }
 
 pub(crate) fn options(segment_bytes: u64, side: bool) -> WalOptions {
-    WalOptions { segment_bytes, side_dir: side.then(side_dir), prewrite_first: false }
+    WalOptions { segment_bytes, side_dir: side.then(side_dir), prewrite_first: false, room_bytes: 0 }
 }
 
 pub(crate) fn create(disk: &SimDisk, options: &WalOptions) -> Wal {

@@ -168,6 +168,23 @@ fn a_failed_preparation_leaves_the_log_alone() {
     assert_eq!(wal.segments().len(), 2);
 }
 
+#[test]
+fn a_disk_short_of_space_gets_no_prepared_segment() {
+    let disk = disk();
+    let options = WalOptions { room_bytes: 5000, ..options(2000, false) };
+    let mut wal = create(&disk, &options);
+    disk.set_capacity(Some(disk.used() + 6999));
+    assert!(!wal.preparer().prepare().unwrap());
+    assert!(wal.preparer().needed() && !disk.exists(&wal_dir().join("0.tmp")).unwrap());
+    // The cut makes a segment of its own, no longer than what is in it.
+    wal.append(&entries(1..=8, 1, 300), state(1, 0)).unwrap();
+    wal.append(&[entry(9, 1, 300)], state(1, 0)).unwrap();
+    assert_eq!(wal.segments().len(), 2);
+    assert!(disk.contents(&last_segment(&disk)).unwrap().len() < 1000);
+    disk.set_capacity(Some(disk.used() + 7000));
+    assert!(wal.preparer().prepare().unwrap());
+}
+
 /// At no moment of a cut may a power loss leave a name that etcd takes into use with anything but zeros in it.
 #[test]
 fn prepared_names_hold_zeros_whatever_a_crash_keeps() {
@@ -374,6 +391,7 @@ fn the_real_disk_keeps_a_log_too() {
         segment_bytes: 10_000,
         side_dir: Some(dir.path().join("mainstay/wal")),
         prewrite_first: true,
+        room_bytes: 0,
     };
     let mut wal = Wal::create(Arc::new(RealDisk), &wal_dir, METADATA, options.clone()).unwrap();
     let preparer = wal.preparer();

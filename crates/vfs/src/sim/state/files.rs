@@ -1,6 +1,6 @@
 //! Files: bytes and lengths, syncs, locks, and the faults of these calls.
 
-use std::io;
+use std::{io, path::Path};
 
 use rustix::io::Errno;
 
@@ -62,6 +62,15 @@ impl State {
     /// Sum of all file lengths.
     pub(in crate::sim) fn used(&self) -> u64 {
         self.inodes.values().map(|i| if let Inode::File(f) = i { f.live.len() } else { 0 }).sum()
+    }
+
+    /// What the capacity leaves. `path` must exist, and the power be on.
+    pub(in crate::sim) fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        if self.power_lost {
+            return Err(power_lost());
+        }
+        self.find(path)?;
+        Ok(self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(self.used())))
     }
 
     fn issue_write(&mut self, ino: Ino, data: &[u8], offset: u64) -> io::Result<()> {

@@ -1,0 +1,62 @@
+//! The thread that looks after the space: no other may be held up by measuring or by filling the reserve.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use telemetry::line;
+
+use super::{Level, Space};
+
+/// Time between two steps of growth while nobody waits for it: the first seconds of a member are busy enough.
+const GROW_EVERY: Duration = Duration::from_millis(500);
+
+/// Runs until it is dropped.
+pub(crate) struct Keeper {
+    space: Arc<Space>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// Starts the thread. Without one, there are no marks; a full disk is coped with all the same.
+    pub(crate) fn start(space: Arc<Space>) -> Keeper {
+        let kept = Arc::clone(&space);
+        let body = move || {
+            let mut grown_at = Instant::now();
+            while kept.gauge.wait_for_look() {
+                tend(&kept, &mut grown_at);
+            }
+        };
+        let thread = thread::Builder::new().name("space".into()).spawn(body);
+        if let Err(error) = &thread {
+            line!(Warn, "cannot start the thread that watches the free space", "error" => error.to_string());
+        }
+        Keeper { space, thread: thread.ok() }
+    }
+}
+
+/// Looks, and lets the reserve grow: by a step now and then, or to its old size when writes are refused until then.
+fn tend(space: &Space, grown_at: &mut Instant) {
+    let mut free = space.look();
+    while !space.gauge.has_ended()
+        && (space.gauge.level() != Level::Ample || grown_at.elapsed() >= GROW_EVERY)
+    {
+        *grown_at = Instant::now();
+        if !space.grow(free) {
+            return;
+        }
+        free = space.look();
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.space.gauge.end_looks();
+        if let Some(thread) = self.thread.take() {
+            // It panics only by a bug; the member has ended by now.
+            let _ = thread.join();
+        }
+    }
+}
