@@ -242,9 +242,6 @@ fn flags_without_effect_stop_the_start_or_are_warned_about() {
                 "--advertise-client-urls=https://127.0.0.1:2379",
             ],
             "peer-auto-tls" => vec!["--peer-auto-tls", "--listen-peer-urls=https://127.0.0.1:2380"],
-            "peer-cert-allowed-cn" => vec!["--peer-cert-allowed-cn=a"],
-            "peer-cert-allowed-hostname" => vec!["--peer-cert-allowed-hostname=a"],
-            "peer-crl-file" => vec!["--peer-crl-file=f"],
             "force-new-cluster" => vec!["--force-new-cluster"],
             other => panic!("no example of --{other}"),
         }
@@ -376,17 +373,7 @@ fn kubeadm() {
     assert!(settings.gates.enabled(config::Gate::InitialCorruptCheck));
     assert_eq!(settings.checks.watch_progress_notify.as_secs(), 5);
     assert_eq!(settings.cluster.initial, "cp1=https://10.0.0.5:2380");
-    assert_eq!(
-        settings.without_effect(),
-        [
-            "listen-peer-urls",
-            "peer-cert-file",
-            "peer-key-file",
-            "peer-client-cert-auth",
-            "peer-trusted-ca-file",
-            "feature-gates=InitialCorruptCheck"
-        ]
-    );
+    assert_eq!(settings.without_effect(), ["feature-gates=InitialCorruptCheck"]);
     assert_eq!(settings.refused(), [""; 0]);
     // A certificate that is not there is found out at once, for peers too.
     let world = World { files: &files[..3], ..World::default() };

@@ -36,7 +36,10 @@ pub fn run(stay: bool) -> Result<ExitCode> {
         ..node::Config::new("demo", &dir.0)
     };
     let network = Network {
-        listeners: vec![rpc::Listener::parse(&client_url, rpc::Traffic::All)?],
+        listen: rpc::Listen {
+            listeners: vec![rpc::Listener::parse(&client_url, rpc::Traffic::All)?],
+            ..rpc::Listen::default()
+        },
         ..plan::network_defaults()
     };
     let running = Running::start(Plan { node, network })?;

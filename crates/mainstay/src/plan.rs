@@ -74,10 +74,12 @@ fn listener(url: &Url, traffic: rpc::Traffic) -> rpc::Listener {
     rpc::Listener { address, secure: url.scheme().is_tls(), traffic }
 }
 
-fn network(settings: &Settings) -> Network {
+/// Where to listen, peers first: they are what a member cannot do without.
+fn listen(settings: &Settings) -> rpc::Listen {
     let listeners = &settings.listeners;
     let traffic = if listeners.client_http.is_empty() { rpc::Traffic::All } else { rpc::Traffic::Grpc };
     let groups = [
+        (&listeners.peer, rpc::Traffic::Peer),
         (&listeners.client, traffic),
         (&listeners.client_http, rpc::Traffic::Http),
         (&listeners.metrics, rpc::Traffic::Metrics),
@@ -88,10 +90,21 @@ fn network(settings: &Settings) -> Network {
             all.push(listener(url, traffic));
         }
     }
+    let peer_tls = tls(&settings.peer_tls, settings)
+        .map(|tls| rpc::Tls { check_origin: !settings.peer_tls.skip_san_check, ..tls });
+    rpc::Listen {
+        listeners: all,
+        client_tls: tls(&settings.client_tls, settings),
+        peer_tls,
+        reuse_port: listeners.reuse_port,
+    }
+}
+
+fn network(settings: &Settings) -> Network {
+    let listeners = &settings.listeners;
     let keepalive = &listeners.keepalive;
     Network {
-        listeners: all,
-        tls: tls(settings),
+        listen: listen(settings),
         limits: rpc::Limits {
             request_bytes_max: size(settings.limits.request_bytes_max),
             txn_ops_max: size(settings.limits.txn_ops_max),
@@ -99,7 +112,6 @@ fn network(settings: &Settings) -> Network {
             ..rpc::Limits::default()
         },
         network_threads: network_threads(),
-        reuse_port: listeners.reuse_port,
         keepalive: rpc::Keepalive {
             min_time: keepalive.min_time,
             interval: keepalive.interval,
@@ -115,11 +127,9 @@ fn network(settings: &Settings) -> Network {
 /// The network side when nobody has said anything about it; without listeners.
 pub(crate) fn network_defaults() -> Network {
     Network {
-        listeners: Vec::new(),
-        tls: None,
+        listen: rpc::Listen::default(),
         limits: rpc::Limits::default(),
         network_threads: network_threads(),
-        reuse_port: false,
         keepalive: rpc::Keepalive::default(),
         bcrypt_cost: 10,
         extensive_metrics: false,
@@ -134,8 +144,8 @@ fn network_threads() -> usize {
     processors.saturating_sub(2).clamp(1, NETWORK_THREADS_MAX)
 }
 
-fn tls(settings: &Settings) -> Option<rpc::Tls> {
-    let (tls, policy) = (&settings.client_tls, &settings.tls_policy);
+fn tls(tls: &config::Tls, settings: &Settings) -> Option<rpc::Tls> {
+    let policy = &settings.tls_policy;
     let (cert, key) = (tls.cert.clone()?, tls.key.clone()?);
     let version = |version: TlsVersion| match version {
         TlsVersion::Tls12 => rpc::TlsVersion::Tls12,
@@ -148,6 +158,8 @@ fn tls(settings: &Settings) -> Option<rpc::Tls> {
         client_cert_auth: tls.client_cert_auth,
         crl: tls.crl.clone(),
         allowed_hostnames: tls.allowed_hostnames.clone(),
+        allowed_common_names: tls.allowed_cns.clone(),
+        check_origin: false,
         cipher_suites: policy.cipher_suites.clone(),
         version_min: policy.version_min.map(version),
         version_max: policy.version_max.map(version),

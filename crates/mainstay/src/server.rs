@@ -121,16 +121,12 @@ pub struct Plan {
 
 /// The network side, as far as the settings decide it.
 pub struct Network {
-    /// Where to listen, and for what.
-    pub listeners: Vec<rpc::Listener>,
-    /// Needed when a listener is secure.
-    pub tls: Option<rpc::Tls>,
+    /// Where to listen, for what, and with what certificates.
+    pub listen: rpc::Listen,
     /// Bounds.
     pub limits: rpc::Limits,
     /// Threads that speak with clients.
     pub network_threads: usize,
-    /// `--socket-reuse-port`.
-    pub reuse_port: bool,
     /// `--grpc-keepalive-*`.
     pub keepalive: rpc::Keepalive,
     /// `--bcrypt-cost`.
@@ -156,6 +152,9 @@ impl Running {
     /// When the directory cannot be served from, or a listener cannot be opened.
     pub fn start(plan: Plan) -> Result<Running> {
         let Plan { node: config, network } = plan;
+        // First, so that a wrong address or certificate is told before anything is written.
+        let sockets = rpc::open(&network.listen)?;
+        let listeners = network.listen.listeners.clone();
         let election_timeout = config.tick * config.election_ticks;
         let member = node::start(config, Arc::new(RealDisk))?;
         let begun = Instant::now();
@@ -169,18 +168,18 @@ impl Running {
         let handle = member.handle();
         let counters = Arc::new(OnceLock::new());
         let config = rpc_config(network, election_timeout, &handle, Arc::clone(&counters));
-        let network = match rpc::serve(config, move || rpc::Door::new(&handle)) {
+        let network = match rpc::serve(config, sockets, move || rpc::Door::new(&handle)) {
             Ok(network) => network,
             Err(error) => {
                 // Nobody has connected yet; what the member says of its own stop matters less than this.
                 let _ = member.stop();
-                return Err(error).context("client listeners do not open");
+                return Err(error).context("the network threads do not start");
             }
         };
         // Set once: this is the only server of this call.
         let _ = counters.set(Arc::clone(network.metrics()));
-        for bound in network.addresses() {
-            line!(Info, "serving client traffic", "address" => format!("{bound:?}"));
+        for (listener, bound) in listeners.iter().zip(network.addresses()) {
+            announce(listener, bound);
         }
         line!(Info, "ready to serve client requests");
         Ok(Running { member, network })
@@ -191,7 +190,7 @@ impl Running {
         self.member.has_ended()
     }
 
-    /// Where clients connect.
+    /// Where it listens, in the order of the plan.
     pub fn addresses(&self) -> &[rpc::Bound] {
         self.network.addresses()
     }
@@ -206,6 +205,27 @@ impl Running {
     }
 }
 
+/// Logs what a listener serves, in etcd's words.
+fn announce(listener: &rpc::Listener, bound: &rpc::Bound) {
+    let address = bound.to_string();
+    let traffic = match listener.traffic {
+        rpc::Traffic::Peer => return line!(Info, "serving peer traffic", "address" => address),
+        rpc::Traffic::Metrics => {
+            let scheme = if listener.secure { "https" } else { "http" };
+            return line!(Info, "serving metrics", "address" => format!("{scheme}://{address}"));
+        }
+        rpc::Traffic::All => "grpc+http",
+        rpc::Traffic::Grpc => "grpc",
+        rpc::Traffic::Http => "http",
+    };
+    if listener.secure {
+        line!(Info, "serving client traffic securely", "traffic" => traffic, "address" => address);
+    } else {
+        line!(Info, "serving client traffic insecurely; this is strongly discouraged!",
+            "traffic" => traffic, "address" => address);
+    }
+}
+
 fn rpc_config(
     network: Network,
     election_timeout: Duration,
@@ -215,11 +235,8 @@ fn rpc_config(
     let scraper = Scraper::new(counters, network.extensive_metrics);
     let (versions, vars) = (handle.summary(), handle.summary());
     rpc::Config {
-        listeners: network.listeners,
-        tls: network.tls,
         limits: network.limits,
         network_threads: network.network_threads,
-        reuse_port: network.reuse_port,
         keepalive: network.keepalive,
         election_timeout,
         bcrypt_cost: network.bcrypt_cost,
@@ -262,8 +279,11 @@ fn debug_vars(summary: &node::Summary) -> Vec<(String, String)> {
 fn notify(notice: rpc::Notice) {
     use rpc::Notice;
     match notice {
-        Notice::Rejected { remote, error } => {
+        Notice::Rejected { at_peer_listener: false, remote, error } => {
             line!(Warn, "rejected connection on client endpoint", "remote-addr" => remote, "error" => error);
+        }
+        Notice::Rejected { at_peer_listener: true, remote, error } => {
+            line!(Warn, "rejected connection on peer endpoint", "remote-addr" => remote, "error" => error);
         }
         Notice::AcceptFailed { error } => line!(Warn, "accept failed; trying again", "error" => error),
         Notice::TlsReloadFailed { error } => {

@@ -302,16 +302,21 @@ pub(crate) fn decode_next<M, Q: Message + Default>(
     method: Method,
     next: Result<Option<Bytes>, ReadError>,
 ) -> Result<Option<Q>, End> {
-    match next {
+    let refused = match next {
         Ok(Some(bytes)) => {
             thread.shard.method(method).received.add(1);
-            Ok(Some(decode(thread, bytes).ok_or_else(Status::stream_not_protobuf)?))
+            match decode(thread, bytes) {
+                Some(request) => return Ok(Some(request)),
+                None => Status::stream_not_protobuf(),
+            }
         }
-        Ok(None) => Ok(None),
-        Err(ReadError::Truncated) => Err(Status::new(Code::Internal, "unexpected EOF").into()),
-        Err(ReadError::Gone) => Err(End::Gone),
-        Err(ReadError::Refused(status)) => Err(status.into()),
-    }
+        Ok(None) => return Ok(None),
+        Err(ReadError::Gone) => return Err(End::Gone),
+        Err(ReadError::Truncated) => Status::new(Code::Internal, "unexpected EOF"),
+        Err(ReadError::Refused(status)) => status,
+    };
+    thread.shard.count_receive_failure(method);
+    Err(refused.into())
 }
 
 fn decode<M, Q: Message + Default>(thread: &Thread<M>, bytes: Bytes) -> Option<Q> {

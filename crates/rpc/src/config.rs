@@ -6,19 +6,26 @@ use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 
-/// What the crate needs to know to serve clients.
+/// Where to listen, and how: what [`crate::open`] needs to know.
+#[derive(Clone, Debug, Default)]
+pub struct Listen {
+    /// Where, and for what.
+    pub listeners: Vec<Listener>,
+    /// Needed when a listener for clients is secure.
+    pub client_tls: Option<Tls>,
+    /// Needed when a listener for other members is secure.
+    pub peer_tls: Option<Tls>,
+    /// `SO_REUSEPORT` on TCP listeners (`--socket-reuse-port`).
+    pub reuse_port: bool,
+}
+
+/// What the crate needs to know to serve.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen, and for what.
-    pub listeners: Vec<Listener>,
-    /// Needed when a listener is secure.
-    pub tls: Option<Tls>,
     /// Bounds.
     pub limits: Limits,
     /// Threads that speak with clients; at least one.
     pub network_threads: usize,
-    /// `SO_REUSEPORT` on TCP listeners (`--socket-reuse-port`).
-    pub reuse_port: bool,
     /// `--grpc-keepalive-*`.
     pub keepalive: Keepalive,
     /// Streams that asked for a leader end after three times this without one.
@@ -64,6 +71,8 @@ pub enum Traffic {
     Http,
     /// `/metrics` and health (`--listen-metrics-urls`).
     Metrics,
+    /// What members ask each other, over HTTP/1.1 (`--listen-peer-urls`).
+    Peer,
 }
 
 /// A URL that is none to listen at.
@@ -119,7 +128,8 @@ fn tcp_address(url: &str, authority: &str) -> Result<String, UrlError> {
     if has_port { Ok(authority.into()) } else { Err(UrlError::HostPort(url.into())) }
 }
 
-/// Certificates and what is demanded of clients. Files are read again when they change.
+/// Certificates and what is demanded of those who connect. Files are read again when they change. Flags are named
+/// as for clients; [`crate::TlsSetting`] has them all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
     /// `--cert-file`: the chain, PEM.
@@ -132,8 +142,13 @@ pub struct Tls {
     pub client_cert_auth: bool,
     /// `--client-crl-file`.
     pub crl: Option<PathBuf>,
-    /// `--client-cert-allowed-hostname`: the client's certificate must be for one of these; empty for any.
+    /// `--client-cert-allowed-hostname`: the certificate must be for one of these; empty for any.
     pub allowed_hostnames: Vec<String>,
+    /// `--peer-cert-allowed-cn`: the certificate must have one of these common names; empty for any.
+    pub allowed_common_names: Vec<String>,
+    /// A certificate that names hosts must name the one it comes from; off by
+    /// `--peer-skip-client-san-verification`, and for clients.
+    pub check_origin: bool,
     /// `--cipher-suites` by IANA name; empty for the defaults.
     pub cipher_suites: Vec<String>,
     /// `--tls-min-version`.
@@ -243,9 +258,11 @@ pub struct Versions {
 /// Something for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// A client was turned away before it could ask anything (etcd: "rejected connection on client endpoint").
+    /// Somebody was turned away before they could ask anything (etcd: "rejected connection on client endpoint").
     Rejected {
-        /// The client's address.
+        /// At a listener for other members.
+        at_peer_listener: bool,
+        /// Who.
         remote: String,
         /// Why.
         error: String,

@@ -70,9 +70,12 @@ pub(crate) struct Incoming {
 pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, incoming: Incoming) {
     let Incoming { socket, remote, traffic, tls } = incoming;
     let secure = tls.is_some();
-    let (socket, identity) = match handshake(&thread, socket, tls).await {
+    let (socket, identity) = match handshake(&thread, socket, &remote, tls).await {
         Ok(done) => done,
-        Err(error) => return (thread.common.notify)(Notice::Rejected { remote, error }),
+        Err(error) => {
+            let at_peer_listener = traffic == Traffic::Peer;
+            return (thread.common.notify)(Notice::Rejected { at_peer_listener, remote, error });
+        }
     };
     let peer = Rc::new(Peer { common_name: identity.common_name, secure, traffic });
     let Some((stream, is_http2)) = sniff(socket).await else {
@@ -81,15 +84,16 @@ pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, incoming: Incoming) 
     match (is_http2, traffic) {
         // Pages over HTTP/2 exist where ALPN can choose it.
         (true, Traffic::Http | Traffic::Metrics) if !secure => {}
+        (true, Traffic::Peer) | (false, Traffic::Grpc) => {}
         (true, _) => serve_http2(thread, peer, stream).await,
-        (false, Traffic::Grpc) => {}
-        (false, Traffic::All | Traffic::Http | Traffic::Metrics) => http1::serve(thread, peer, stream).await,
+        (false, _) => http1::serve(thread, peer, stream).await,
     }
 }
 
 async fn handshake<M>(
     thread: &Thread<M>,
     socket: Socket,
+    remote: &str,
     tls: Option<Arc<Acceptor>>,
 ) -> Result<(Socket, Identity), String> {
     let Some(acceptor) = tls else {
@@ -97,7 +101,7 @@ async fn handshake<M>(
     };
     macro_rules! accept {
         ($stream:expr, $secured:ident) => {{
-            let (result, reload_error) = acceptor.accept($stream).await;
+            let (result, reload_error) = acceptor.accept($stream, remote).await;
             if let Some(error) = reload_error {
                 (thread.common.notify)(Notice::TlsReloadFailed { error: error.to_string() });
             }

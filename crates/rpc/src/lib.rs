@@ -1,15 +1,18 @@
-//! Speaks with clients: gRPC over HTTP/2, the HTTP pages, TLS. The only crate that knows etcd's error texts.
+//! Speaks with clients and members: gRPC over HTTP/2, the HTTP pages, TLS. The only crate that knows etcd's error texts.
 //!
 //! One single-threaded runtime per network thread. A connection is one task ([`connection`](self)): a wake-up
 //! reads all frames that came in, runs the calls that they belong to, and sends all replies in one write. A call
 //! goes head → message → [`validate`] → [`Member`] → [`exchange`](self): headers, messages under the client's flow
 //! control, status. Large replies are streamed out of the member in pieces, so no reply needs memory of its size.
 //!
-//! [`serve`] starts the threads; [`Config`] says where and how; [`Metrics`] counts. The crate knows a member only
-//! through the trait [`Member`].
+//! Other members ask over HTTP/1.1, at listeners and with certificates of their own, through the same acceptor: only
+//! the pages that show who this member is, as long as no member speaks with another.
+//!
+//! [`open`] opens the listeners that [`Listen`] says, [`serve`] starts the threads as [`Config`] says; [`Metrics`]
+//! counts. The crate knows a member only through the trait [`Member`].
 //!
 //! Not here: what requests mean (`node`, `state`), names of metrics (`telemetry`), the JSON gateway, Lock and
-//! Election, gRPC reflection, pprof pages.
+//! Election, gRPC reflection, pprof pages, streams between members.
 #![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
 
 mod budget;
@@ -32,6 +35,7 @@ mod ping_police;
 mod port;
 mod server;
 mod service;
+mod sockets;
 pub mod status;
 mod thread;
 mod timeout;
@@ -43,7 +47,7 @@ mod wire;
 mod tests;
 
 pub use config::{
-    Address, Config, Keepalive, Limits, Listener, MESSAGE_OVERHEAD, MetricsPage, Notice, Pages, Tls,
+    Address, Config, Keepalive, Limits, Listen, Listener, MESSAGE_OVERHEAD, MetricsPage, Notice, Pages, Tls,
     TlsVersion, Traffic, UrlError, Versions,
 };
 pub use listen::Bound;
@@ -52,4 +56,5 @@ pub use method::{Kind, Method};
 pub use metrics::Metrics;
 pub use port::Door;
 pub use server::{ServeError, Server, serve};
-pub use tls::TlsError;
+pub use sockets::{OpenError, Sockets, open};
+pub use tls::{TlsError, TlsSetting, TlsSide};

@@ -1,7 +1,7 @@
 //! Listening sockets: opening them, and handing accepted connections to the network threads.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::{SocketAddr, ToSocketAddrs},
     os::unix::net::UnixListener as StdUnixListener,
     path::PathBuf,
@@ -47,6 +47,16 @@ pub enum Bound {
     Tcp(SocketAddr),
     /// The socket file.
     Unix(PathBuf),
+}
+
+impl fmt::Display for Bound {
+    /// `host:port`, or the path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Bound::Tcp(address) => address.fmt(f),
+            Bound::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Removes the file of a unix socket when the listener goes.

@@ -65,8 +65,11 @@ pub trait WatchFrame {
     /// The fields that are this watcher's own.
     fn head(&self) -> &[u8];
 
-    /// The encoded events, shared by all watchers that get them; may be empty.
+    /// The encoded events, shared by all watchers that get them; or what else follows the head.
     fn body(&self) -> &Bytes;
+
+    /// How many events there are; 0 in an answer to a request and in a progress notification.
+    fn events(&self) -> usize;
 }
 
 /// The server's half of a watch stream. Dropping it ends all its watchers.

@@ -22,6 +22,10 @@ pub const API_VERSIONS_MAX: usize = 32;
 /// Upper bounds of `grpc_server_handling_seconds`, in seconds; the last bucket is unbounded.
 pub const HANDLING_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Upper bounds of the histograms of the watch send loop, in seconds; the last bucket is unbounded.
+pub const SEND_BUCKETS: [f64; 14] =
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192];
+
 const METHODS: usize = Method::ALL.len();
 
 /// A count with one writer.
@@ -40,6 +44,81 @@ impl Count {
     }
 }
 
+/// Latencies with one writer, in `N` buckets, of which the last is unbounded.
+#[derive(Debug)]
+pub struct Latencies<const N: usize> {
+    /// By bucket, not cumulative.
+    pub counts: [Count; N],
+    /// Sum in nanoseconds.
+    pub nanos: Count,
+}
+
+impl<const N: usize> Default for Latencies<N> {
+    fn default() -> Self {
+        Latencies { counts: std::array::from_fn(|_| Count::default()), nanos: Count::default() }
+    }
+}
+
+impl<const N: usize> Latencies<N> {
+    /// Counts `n` times the same latency; `bounds` are the upper ends of all buckets but the last.
+    fn observe(&self, bounds: &[f64], took: Duration, n: u64) {
+        let seconds = took.as_secs_f64();
+        let bucket = bounds.iter().position(|bound| seconds <= *bound).unwrap_or(bounds.len());
+        self.counts[bucket.min(N - 1)].add(n);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.add(nanos.saturating_mul(n));
+    }
+}
+
+/// What the watch send loop took.
+#[derive(Debug, Default)]
+pub struct WatchSends {
+    /// Per reply with events.
+    pub replies: Latencies<{ SEND_BUCKETS.len() + 1 }>,
+    /// Likewise, divided by its events.
+    pub events: Latencies<{ SEND_BUCKETS.len() + 1 }>,
+    /// Per reply without events.
+    pub controls: Latencies<{ SEND_BUCKETS.len() + 1 }>,
+}
+
+/// Replies of watch streams that left together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WatchBatch {
+    /// With events.
+    pub(crate) replies: u32,
+    /// Their events.
+    pub(crate) events: u32,
+    /// Without events.
+    pub(crate) controls: u32,
+}
+
+impl WatchBatch {
+    /// Counts a reply with that many events.
+    pub(crate) fn count(&mut self, events: usize) {
+        if events == 0 {
+            self.controls += 1;
+        } else {
+            self.replies += 1;
+            self.events = self.events.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+impl WatchSends {
+    /// Counts a batch that took this long to leave.
+    pub(crate) fn observe(&self, batch: WatchBatch, took: Duration) {
+        let each = took / (batch.replies + batch.controls).max(1);
+        if batch.controls > 0 {
+            self.controls.observe(&SEND_BUCKETS, each, batch.controls.into());
+        }
+        if batch.replies > 0 {
+            self.replies.observe(&SEND_BUCKETS, each, batch.replies.into());
+            let per_event = each * batch.replies / batch.events.max(1);
+            self.events.observe(&SEND_BUCKETS, per_event, batch.replies.into());
+        }
+    }
+}
+
 /// Counts of one method.
 #[derive(Debug, Default)]
 pub struct MethodCounts {
@@ -51,18 +130,13 @@ pub struct MethodCounts {
     pub received: Count,
     /// Messages to clients.
     pub sent: Count,
-    /// Latencies by bucket of [`HANDLING_BUCKETS`] (not cumulative); only filled when asked for.
-    pub handling: [Count; HANDLING_BUCKETS.len() + 1],
-    /// Sum of latencies in nanoseconds.
-    pub handling_nanos: Count,
+    /// Latencies by bucket of [`HANDLING_BUCKETS`]; only filled when asked for.
+    pub handling: Latencies<{ HANDLING_BUCKETS.len() + 1 }>,
 }
 
 impl MethodCounts {
     pub(crate) fn observe(&self, took: Duration) {
-        let seconds = took.as_secs_f64();
-        let bucket = HANDLING_BUCKETS.iter().position(|bound| seconds <= *bound);
-        self.handling[bucket.unwrap_or(HANDLING_BUCKETS.len())].add(1);
-        self.handling_nanos.add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        self.handling.observe(&HANDLING_BUCKETS, took, 1);
     }
 }
 
@@ -94,7 +168,13 @@ pub struct Shard {
     pub sent_bytes: Count,
     /// Message bytes from clients, without framing.
     pub received_bytes: Count,
-    /// Client connections that are open.
+    /// What the watch send loop took.
+    pub watch_sends: WatchSends,
+    /// Watch streams that ended because a request could not be read.
+    pub watch_receive_failures: Count,
+    /// Likewise of keepalive streams.
+    pub keep_alive_receive_failures: Count,
+    /// Connections that are open.
     pub connections: AtomicU64,
 }
 
@@ -105,6 +185,9 @@ impl Default for Shard {
             versions: Default::default(),
             sent_bytes: Count::default(),
             received_bytes: Count::default(),
+            watch_sends: WatchSends::default(),
+            watch_receive_failures: Count::default(),
+            keep_alive_receive_failures: Count::default(),
             connections: AtomicU64::default(),
         }
     }
@@ -128,6 +211,15 @@ impl Shard {
         let label = || if index == last { "other".into() } else { version.into() };
         self.versions[index].label.get_or_init(label);
         ApiVersion(index as u8)
+    }
+
+    /// Counts a request on a stream that could not be read.
+    pub(crate) fn count_receive_failure(&self, method: Method) {
+        match method {
+            Method::Watch => self.watch_receive_failures.add(1),
+            Method::LeaseKeepAlive => self.keep_alive_receive_failures.add(1),
+            _ => {}
+        }
     }
 
     /// Counts a call.
@@ -221,6 +313,7 @@ impl Metrics {
         }
         to.network_client_grpc_sent_bytes_total.raise_to(self.sum(|shard| shard.sent_bytes.value()));
         to.network_client_grpc_received_bytes_total.raise_to(self.sum(|shard| shard.received_bytes.value()));
+        self.publish_streams(to);
         to.server_health_success.raise_to(self.health_success.load(Relaxed));
         to.server_health_failures.raise_to(self.health_failures.load(Relaxed));
         for ((kind, name), counts) in CHECKS.iter().zip(&self.checks) {
@@ -231,6 +324,40 @@ impl Metrics {
                 to.server_healthchecks_total.with(&[kind, name, "error"]).raise_to(error);
             }
         }
+    }
+
+    /// Streams of one kind that failed, and what the watch send loop took. Sending fails only when the client is
+    /// gone, which is no failure.
+    fn publish_streams(&self, to: &telemetry::Metrics) {
+        let failures = &to.network_server_stream_failures_total;
+        let received = [
+            ("watch", self.sum(|shard| shard.watch_receive_failures.value())),
+            ("lease-keepalive", self.sum(|shard| shard.keep_alive_receive_failures.value())),
+        ];
+        for (api, count) in received {
+            failures.with(&["receive", api]).raise_to(count);
+            failures.with(&["send", api]);
+        }
+        let sends = [
+            (&to.debugging_server_watch_send_loop_watch_stream_duration_seconds, 0),
+            (&to.debugging_server_watch_send_loop_watch_stream_duration_per_event_seconds, 1),
+            (&to.debugging_server_watch_send_loop_control_stream_duration_seconds, 2),
+        ];
+        for (histogram, which) in sends {
+            self.publish_latencies(histogram, |shard| {
+                let sends = &shard.watch_sends;
+                [&sends.replies, &sends.events, &sends.controls][which]
+            });
+        }
+    }
+
+    fn publish_latencies<const N: usize>(
+        &self,
+        to: &telemetry::Histogram,
+        of: impl Fn(&Shard) -> &Latencies<N>,
+    ) {
+        let seconds = self.sum(|shard| of(shard).nanos.value()) as f64 / 1e9;
+        to.take_over((0..N).map(|i| self.sum(|shard| of(shard).counts[i].value())), seconds);
     }
 
     fn publish_method(&self, to: &telemetry::Metrics, method: Method, with_latencies: bool) {
@@ -244,11 +371,8 @@ impl Metrics {
             to.grpc_server_handled_total.with(&labels).raise_to(self.handled(method, code));
         }
         if with_latencies {
-            let bucket = |i: usize| self.sum(|shard| shard.method(method).handling[i].value());
-            let seconds = sum(|counts| counts.handling_nanos.value()) as f64 / 1e9;
-            to.grpc_server_handling_seconds
-                .with(&labels)
-                .take_over((0..=HANDLING_BUCKETS.len()).map(bucket), seconds);
+            let histogram = to.grpc_server_handling_seconds.with(&labels);
+            self.publish_latencies(&histogram, |shard| &shard.method(method).handling);
         }
     }
 
@@ -303,12 +427,26 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_shared_by_its_replies() {
+        let sends = WatchSends::default();
+        sends.observe(WatchBatch { replies: 2, events: 6, controls: 1 }, Duration::from_millis(9));
+        sends.observe(WatchBatch { controls: 1, ..WatchBatch::default() }, Duration::ZERO);
+        let filled = |latencies: &Latencies<15>| {
+            let counts = latencies.counts.iter().enumerate().filter(|(_, count)| count.value() > 0);
+            (counts.map(|(i, count)| (i, count.value())).collect::<Vec<_>>(), latencies.nanos.value())
+        };
+        assert_eq!(filled(&sends.replies), (vec![(2, 2)], 6_000_000));
+        assert_eq!(filled(&sends.events), (vec![(0, 2)], 2_000_000));
+        assert_eq!(filled(&sends.controls), (vec![(0, 1), (2, 1)], 3_000_000));
+    }
+
+    #[test]
     fn latencies_fall_into_buckets() {
         let counts = MethodCounts::default();
         for millis in [5, 6, 20_000] {
             counts.observe(Duration::from_millis(millis));
         }
-        let filled: Vec<_> = counts.handling.iter().map(Count::value).collect();
+        let filled: Vec<_> = counts.handling.counts.iter().map(Count::value).collect();
         assert_eq!(filled, [1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     }
 }

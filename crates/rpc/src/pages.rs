@@ -1,4 +1,4 @@
-//! The HTTP pages of the client and metrics listeners (contract/http.tsv).
+//! The HTTP pages (contract/http.tsv).
 
 use std::{borrow::Cow, cell::Cell, io::Write, rc::Rc, sync::atomic::Ordering::Relaxed};
 
@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod health;
+mod peer;
 #[cfg(test)]
 mod tests;
 
@@ -55,8 +56,10 @@ pub(crate) async fn serve_http2<M: Member>(
 
 /// The page of a request.
 pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request: &Parts) -> Page {
-    if peer.traffic == Traffic::Metrics {
-        return common_page(thread, request).await.unwrap_or_else(not_found);
+    match peer.traffic {
+        Traffic::Metrics => return common_page(thread, request).await.unwrap_or_else(not_found),
+        Traffic::Peer => return peer::page_of(thread, request).await,
+        Traffic::All | Traffic::Grpc | Traffic::Http => {}
     }
     if !peer.secure
         && let Some(refusal) = refuse_host(&thread.common.pages.host_whitelist, request)
@@ -79,7 +82,7 @@ pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request:
     page
 }
 
-/// Pages of every listener.
+/// Pages of every listener for clients.
 async fn common_page<M: Member>(thread: &Thread<M>, request: &Parts) -> Option<Page> {
     match request.uri.path() {
         "/metrics" => Some(metrics(thread, request).await),

@@ -74,6 +74,10 @@ impl member::WatchFrame for WatchFrame {
     fn body(&self) -> &Bytes {
         WatchFrame::body(self)
     }
+
+    fn events(&self) -> usize {
+        WatchFrame::events(self)
+    }
 }
 
 impl member::WatchOutput for WatchOutput {

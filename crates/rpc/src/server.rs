@@ -21,14 +21,14 @@ use tokio::{
 
 use crate::{
     budget::{Budget, Share},
-    config::{Common, Config, Traffic},
+    config::{Common, Config},
     connection::{self, Incoming},
     exchange::Templates,
-    listen::{self, Accepted, Bound, Desk, Listening, Purpose, RawStream, Reception},
+    listen::{Accepted, Bound, Desk, Listening, Purpose, RawStream, Reception},
     member::Member,
     metrics::Metrics,
+    sockets::Sockets,
     thread::{Phase, Thread},
-    tls::{Acceptor, TlsError},
     wire::Socket,
 };
 
@@ -39,21 +39,9 @@ const LEADERLESS_TIMEOUTS_MAX: u32 = 3;
 /// Threads end this soon after being told to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why clients cannot be served.
+/// Why nobody can be served.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// A listener cannot be opened.
-    #[error("{0}")]
-    Listen(String),
-    /// A secure listener without certificates.
-    #[error("TLS key/cert (--cert-file, --key-file) must be provided for client url {0} with HTTPS scheme")]
-    NoTls(String),
-    /// A secure metrics listener without certificates.
-    #[error("client TLS key/cert (--cert-file, --key-file) must be provided for metrics secure url")]
-    NoMetricsTls,
-    /// The certificates are not usable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// A number that cannot be.
     #[error("{0}")]
     Config(&'static str),
@@ -62,7 +50,7 @@ pub enum ServeError {
     Thread(std::io::Error),
 }
 
-/// Network threads that serve clients.
+/// Network threads that serve clients and other members.
 pub struct Server {
     addresses: Vec<Bound>,
     metrics: Arc<Metrics>,
@@ -72,12 +60,13 @@ pub struct Server {
     ended: std_mpsc::Receiver<()>,
 }
 
-/// Opens the listeners and starts the threads. `make_member` is called once on each thread.
+/// Starts the threads that serve who connects to `sockets`. `make_member` is called once on each thread.
 ///
 /// # Errors
-/// When a listener, a certificate or a thread cannot be had; nothing is left running then.
+/// When a thread cannot be had; nothing is left running then.
 pub fn serve<M: Member>(
     config: Config,
+    sockets: Sockets,
     make_member: impl Fn() -> M + Send + Clone + 'static,
 ) -> Result<Server, ServeError> {
     if config.network_threads == 0 {
@@ -86,20 +75,7 @@ pub fn serve<M: Member>(
     if !(4..=31).contains(&config.bcrypt_cost) {
         return Err(ServeError::Config("bcrypt cost must be from 4 to 31"));
     }
-    let tls = config.tls.clone().map(Acceptor::new).transpose()?.map(Arc::new);
-    let (mut listening, mut addresses, mut purposes) = (Vec::new(), Vec::new(), Vec::new());
-    for listener in &config.listeners {
-        let tls = match (&tls, listener.secure) {
-            (_, false) => None,
-            (Some(tls), true) => Some(Arc::clone(tls)),
-            (None, true) if listener.traffic == Traffic::Metrics => return Err(ServeError::NoMetricsTls),
-            (None, true) => return Err(ServeError::NoTls(listener.to_string())),
-        };
-        let (socket, bound) = listen::open(listener, config.reuse_port).map_err(ServeError::Listen)?;
-        listening.push(socket);
-        addresses.push(bound);
-        purposes.push(Purpose { traffic: listener.traffic, tls });
-    }
+    let Sockets { listening, purposes, addresses } = sockets;
     let metrics = Arc::new(Metrics::new(config.network_threads));
     let (phase, phase_receiver) = watch::channel(Phase::Serving);
     let (ended_sender, ended) = std_mpsc::channel();

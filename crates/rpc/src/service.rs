@@ -20,6 +20,9 @@ mod range;
 mod snapshot;
 mod watch;
 
+#[cfg(test)]
+pub(crate) use watch::ANSWERS_WAITING_MAX;
+
 /// Runs the handler of a call's method.
 ///
 /// # Errors

@@ -7,15 +7,21 @@ mod flow;
 mod http;
 mod keepalive;
 mod member;
+mod peer;
 mod stop;
 mod streams;
 mod tls;
 mod unary;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
-    Bound, Config, Keepalive, Limits, Listener, MetricsPage, Pages, Server, Traffic, Versions, serve,
+    Bound, Config, Keepalive, Limits, Listen, Listener, MetricsPage, Pages, Server, Traffic, Versions, open,
+    serve,
 };
 use client::Client;
 use fake::{Fake, Knobs};
@@ -26,13 +32,36 @@ struct Harness {
     knobs: Arc<Knobs>,
 }
 
-fn config() -> Config {
+/// Everything that a server is started with; the configuration in front.
+struct Setup {
+    listen: Listen,
+    config: Config,
+}
+
+impl Deref for Setup {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl DerefMut for Setup {
+    fn deref_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+}
+
+fn config() -> Setup {
+    let listeners = vec![Listener::parse("http://127.0.0.1:0", Traffic::All).unwrap()];
+    let listen = Listen { listeners, ..Listen::default() };
+    Setup { listen, config: defaults() }
+}
+
+fn defaults() -> Config {
     Config {
-        listeners: vec![Listener::parse("http://127.0.0.1:0", Traffic::All).unwrap()],
-        tls: None,
         limits: Limits::default(),
         network_threads: 1,
-        reuse_port: false,
         keepalive: Keepalive::default(),
         election_timeout: Duration::from_millis(20),
         bcrypt_cost: 4,
@@ -56,10 +85,11 @@ fn config() -> Config {
 }
 
 impl Harness {
-    fn start(config: Config) -> Harness {
+    fn start(setup: Setup) -> Harness {
         let knobs = Arc::new(Knobs::default());
         let seed = Arc::clone(&knobs);
-        let server = serve(config, move || Fake::new(Arc::clone(&seed))).unwrap();
+        let sockets = open(&setup.listen).unwrap();
+        let server = serve(setup.config, sockets, move || Fake::new(Arc::clone(&seed))).unwrap();
         Harness { server, knobs }
     }
 

@@ -30,33 +30,107 @@ use crate::{
     der,
 };
 
+mod origin;
+
+use origin::OriginError;
+
 /// A handshake may take this long.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Whom a listener is for: they have flags of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsSide {
+    /// Clients.
+    Client,
+    /// Other members.
+    Peer,
+}
+
+impl TlsSide {
+    /// What may be spoken, best first.
+    fn protocols(self) -> Vec<Vec<u8>> {
+        match self {
+            TlsSide::Client => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+            TlsSide::Peer => vec![b"http/1.1".to_vec()],
+        }
+    }
+}
+
+/// A setting of TLS, to name in an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsSetting {
+    /// Our certificate.
+    Cert,
+    /// Its key.
+    Key,
+    /// Whose certificates count.
+    TrustedCa,
+    /// Which certificates are revoked.
+    Crl,
+    /// Certificates are demanded.
+    ClientCertAuth,
+    /// For which hosts.
+    AllowedHostnames,
+    /// With which common names.
+    AllowedCommonNames,
+    /// Cipher suites.
+    CipherSuites,
+    /// Versions of TLS.
+    Versions,
+}
+
+impl TlsSetting {
+    /// The flag, without dashes.
+    pub fn flag(self, side: TlsSide) -> &'static str {
+        use TlsSide::{Client, Peer};
+        match (self, side) {
+            (TlsSetting::Cert, Client) => "cert-file",
+            (TlsSetting::Cert, Peer) => "peer-cert-file",
+            (TlsSetting::Key, Client) => "key-file",
+            (TlsSetting::Key, Peer) => "peer-key-file",
+            (TlsSetting::TrustedCa, Client) => "trusted-ca-file",
+            (TlsSetting::TrustedCa, Peer) => "peer-trusted-ca-file",
+            (TlsSetting::Crl, Client) => "client-crl-file",
+            (TlsSetting::Crl, Peer) => "peer-crl-file",
+            (TlsSetting::ClientCertAuth, Client) => "client-cert-auth",
+            (TlsSetting::ClientCertAuth, Peer) => "peer-client-cert-auth",
+            (TlsSetting::AllowedHostnames, Client) => "client-cert-allowed-hostname",
+            (TlsSetting::AllowedHostnames, Peer) => "peer-cert-allowed-hostname",
+            (TlsSetting::AllowedCommonNames, Client) => "client-transport-security.allowed-cn",
+            (TlsSetting::AllowedCommonNames, Peer) => "peer-cert-allowed-cn",
+            (TlsSetting::CipherSuites, _) => "cipher-suites",
+            (TlsSetting::Versions, _) => "tls-min-version",
+        }
+    }
+}
 
 /// Why TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read {0}: {1}")]
-    File(PathBuf, io::Error),
+    #[error("cannot read {1}: {2}")]
+    File(TlsSetting, PathBuf, io::Error),
     /// A file holds something else than it should.
-    #[error("{0}: {1}")]
-    Pem(PathBuf, pem::Error),
+    #[error("{1}: {2}")]
+    Pem(TlsSetting, PathBuf, pem::Error),
     /// A file holds none of what it should.
-    #[error("{0}: no certificate found")]
-    Empty(PathBuf),
+    #[error("{1}: no certificate found")]
+    Empty(TlsSetting, PathBuf),
     /// Certificate and key are not usable, or do not belong together.
     #[error("certificate {0}, key {1}: {2}")]
     Pair(PathBuf, PathBuf, rustls::Error),
-    /// Client certificates are demanded, but nothing says whose.
-    #[error("client certificates are demanded, but no trusted CA file is given")]
-    NoTrustedCa,
+    /// Something is demanded of certificates, but nothing says whose.
+    #[error("certificates are demanded, but no trusted CA file is given")]
+    NoTrustedCa(TlsSetting),
     /// A certificate of the CA file is not usable.
     #[error("{0}: {1}")]
     TrustedCa(PathBuf, rustls::Error),
-    /// The client verifier cannot be built, as with a revocation list that is none.
-    #[error("cannot verify client certificates: {0}")]
+    /// The revocation list is none.
+    #[error("cannot verify certificates: {0}")]
     Verifier(#[from] VerifierBuilderError),
+    /// A name that no certificate can have.
+    #[error("{0:?} is no host name")]
+    HostName(String),
     /// A cipher suite that is not spoken here.
     #[error(
         "cipher suite {0:?} is unknown or not supported: only ECDHE with AES-GCM or ChaCha20, and the suites of TLS 1.3, are"
@@ -70,7 +144,25 @@ pub enum TlsError {
     Unusable(rustls::Error),
 }
 
-/// Why a client's handshake failed.
+impl TlsError {
+    /// The setting to look at.
+    pub fn setting(&self) -> TlsSetting {
+        match self {
+            TlsError::File(setting, ..)
+            | TlsError::Pem(setting, ..)
+            | TlsError::Empty(setting, ..)
+            | TlsError::NoTrustedCa(setting) => *setting,
+            TlsError::Pair(..) => TlsSetting::Cert,
+            TlsError::TrustedCa(..) => TlsSetting::TrustedCa,
+            TlsError::Verifier(_) => TlsSetting::Crl,
+            TlsError::HostName(_) => TlsSetting::AllowedHostnames,
+            TlsError::CipherSuite(_) | TlsError::Unusable(_) => TlsSetting::CipherSuites,
+            TlsError::Versions => TlsSetting::Versions,
+        }
+    }
+}
+
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
     #[error("TLS handshake did not finish in {} s", HANDSHAKE_TIMEOUT.as_secs())]
@@ -78,7 +170,9 @@ pub(crate) enum HandshakeError {
     #[error("{0}")]
     Tls(#[from] io::Error),
     #[error("tls: client certificate authentication failed")]
-    Hostname,
+    Name,
+    #[error("{0}")]
+    Origin(#[from] OriginError),
 }
 
 /// What the handshake told of the client.
@@ -90,6 +184,7 @@ pub(crate) struct Identity {
 
 /// Accepts TLS connections, with files that may change underneath.
 pub(crate) struct Acceptor {
+    side: TlsSide,
     tls: Tls,
     hostnames: Vec<ServerName<'static>>,
     current: Mutex<Current>,
@@ -103,26 +198,18 @@ struct Current {
 impl Acceptor {
     /// # Errors
     /// When the files do not make a usable configuration.
-    pub(crate) fn new(tls: Tls) -> Result<Acceptor, TlsError> {
+    pub(crate) fn new(tls: Tls, side: TlsSide) -> Result<Acceptor, TlsError> {
         let hostnames = tls
             .allowed_hostnames
             .iter()
-            .map(|name| {
-                ServerName::try_from(name.clone()).map_err(|_| {
-                    TlsError::Unusable(rustls::Error::General(format!("bad host name {name:?}")))
-                })
-            })
+            .map(|name| ServerName::try_from(name.clone()).map_err(|_| TlsError::HostName(name.clone())))
             .collect::<Result<_, _>>()?;
-        if tls.client_cert_auth && tls.trusted_ca.is_none() {
-            return Err(TlsError::NoTrustedCa);
-        }
-        if tls.trusted_ca.is_none() && (tls.crl.is_some() || !tls.allowed_hostnames.is_empty()) {
-            // A restriction without effect is refused.
-            return Err(TlsError::NoTrustedCa);
+        if tls.trusted_ca.is_none() {
+            refuse_without_ca(&tls)?;
         }
         let seen = stamps(&tls);
-        let config = server_config(&tls)?;
-        Ok(Acceptor { tls, hostnames, current: Mutex::new(Current { config, seen }) })
+        let config = server_config(&tls, side)?;
+        Ok(Acceptor { side, tls, hostnames, current: Mutex::new(Current { config, seen }) })
     }
 
     /// The configuration for the next handshake, and the error when changed files could not be used.
@@ -133,7 +220,7 @@ impl Acceptor {
         if current.seen != seen {
             // Tried once per change, so that broken files are reported once.
             current.seen = seen;
-            match server_config(&self.tls) {
+            match server_config(&self.tls, self.side) {
                 Ok(config) => current.config = config,
                 Err(e) => error = Some(e),
             }
@@ -141,25 +228,34 @@ impl Acceptor {
         (Arc::clone(&current.config), error)
     }
 
-    /// Runs the handshake in bounded time. The second value is an error of re-reading files, for the log.
+    /// Runs the handshake with `remote` in bounded time. The second value is an error of re-reading files, for the
+    /// log.
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
+        remote: &str,
     ) -> (Result<(TlsStream<S>, Identity), HandshakeError>, Option<TlsError>) {
         let (config, reload_error) = self.current();
-        let result = match timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(config).accept(stream)).await {
-            Err(_) => Err(HandshakeError::Timeout),
-            Ok(Err(error)) => Err(error.into()),
-            Ok(Ok(stream)) => self.identify(stream),
+        let handshake = async {
+            let stream = TlsAcceptor::from(config).accept(stream).await?;
+            self.identify(stream, remote).await
         };
+        let result = timeout(HANDSHAKE_TIMEOUT, handshake).await.unwrap_or(Err(HandshakeError::Timeout));
         (result, reload_error)
     }
 
-    fn identify<S>(&self, stream: TlsStream<S>) -> Result<(TlsStream<S>, Identity), HandshakeError> {
+    async fn identify<S>(
+        &self,
+        stream: TlsStream<S>,
+        remote: &str,
+    ) -> Result<(TlsStream<S>, Identity), HandshakeError> {
         let mut identity = Identity::default();
         if let Some([leaf, ..]) = stream.get_ref().1.peer_certificates() {
-            if !self.hostnames.is_empty() && !self.is_allowed(leaf) {
-                return Err(HandshakeError::Hostname);
+            if !self.is_allowed(leaf) {
+                return Err(HandshakeError::Name);
+            }
+            if self.tls.check_origin {
+                origin::check(leaf, remote).await?;
             }
             if self.tls.client_cert_auth {
                 identity.common_name = der::common_name(leaf);
@@ -168,11 +264,35 @@ impl Acceptor {
         Ok((stream, identity))
     }
 
+    /// Whether the certificate has one of the names that are asked for.
     fn is_allowed(&self, leaf: &CertificateDer<'_>) -> bool {
+        let common_names = &self.tls.allowed_common_names;
+        if !common_names.is_empty()
+            && !der::common_name(leaf).is_some_and(|name| common_names.contains(&name))
+        {
+            return false;
+        }
+        if self.hostnames.is_empty() {
+            return true;
+        }
         let Ok(parsed) = ParsedCertificate::try_from(leaf) else {
             return false;
         };
         self.hostnames.iter().any(|name| verify_server_name(&parsed, name).is_ok())
+    }
+}
+
+/// A restriction without effect is refused.
+fn refuse_without_ca(tls: &Tls) -> Result<(), TlsError> {
+    let demands = [
+        (tls.client_cert_auth, TlsSetting::ClientCertAuth),
+        (tls.crl.is_some(), TlsSetting::Crl),
+        (!tls.allowed_hostnames.is_empty(), TlsSetting::AllowedHostnames),
+        (!tls.allowed_common_names.is_empty(), TlsSetting::AllowedCommonNames),
+    ];
+    match demands.into_iter().find(|(demanded, _)| *demanded) {
+        Some((_, setting)) => Err(TlsError::NoTrustedCa(setting)),
+        None => Ok(()),
     }
 }
 
@@ -185,7 +305,7 @@ fn stamps(tls: &Tls) -> Vec<Option<(SystemTime, u64)>> {
         .collect()
 }
 
-fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
+fn server_config(tls: &Tls, side: TlsSide) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(provider(&tls.cipher_suites)?);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(tls)?)
@@ -194,11 +314,11 @@ fn server_config(tls: &Tls) -> Result<Arc<ServerConfig>, TlsError> {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| pem_error(&tls.key, e))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|e| pem_error(TlsSetting::Key, &tls.key, e))?;
     let mut config = builder
-        .with_single_cert(certificates(&tls.cert)?, key)
+        .with_single_cert(certificates(TlsSetting::Cert, &tls.cert)?, key)
         .map_err(|e| TlsError::Pair(tls.cert.clone(), tls.key.clone(), e))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = side.protocols();
     Ok(Arc::new(config))
 }
 
@@ -238,7 +358,7 @@ fn client_verifier(
         return Ok(None);
     };
     let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
+    for certificate in certificates(TlsSetting::TrustedCa, ca)? {
         roots.add(certificate).map_err(|e| TlsError::TrustedCa(ca.clone(), e))?;
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
@@ -249,27 +369,27 @@ fn client_verifier(
     Ok(Some(builder.build()?))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+fn certificates(setting: TlsSetting, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| pem_error(path, e))?;
-    if found.is_empty() { Err(TlsError::Empty(path.into())) } else { Ok(found) }
+        .map_err(|e| pem_error(setting, path, e))?;
+    if found.is_empty() { Err(TlsError::Empty(setting, path.into())) } else { Ok(found) }
 }
 
 /// Revocation lists in PEM, or one in DER.
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    let bytes = fs::read(path).map_err(|e| TlsError::File(path.into(), e))?;
+    let bytes = fs::read(path).map_err(|e| TlsError::File(TlsSetting::Crl, path.into(), e))?;
     if !bytes.starts_with(b"-----BEGIN") {
         return Ok(vec![bytes.into()]);
     }
     CertificateRevocationListDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| TlsError::Pem(path.into(), e))
+        .map_err(|e| TlsError::Pem(TlsSetting::Crl, path.into(), e))
 }
 
-fn pem_error(path: &Path, error: pem::Error) -> TlsError {
+fn pem_error(setting: TlsSetting, path: &Path, error: pem::Error) -> TlsError {
     match error {
-        pem::Error::Io(error) => TlsError::File(path.into(), error),
-        error => TlsError::Pem(path.into(), error),
+        pem::Error::Io(error) => TlsError::File(setting, path.into(), error),
+        error => TlsError::Pem(setting, path.into(), error),
     }
 }

@@ -44,8 +44,7 @@ pub(super) const MEMBER: &[Flag] = &[
         "Skip most of the first election timeout after the start.",
     )
     .not_yet(),
-    Flag::new("listen-peer-urls", Kind::Urls, "http://localhost:2380", "Where to listen for other members.")
-        .not_yet(),
+    Flag::new("listen-peer-urls", Kind::Urls, "http://localhost:2380", "Where to listen for other members."),
     Flag::new(
         "listen-client-urls",
         Kind::Urls,

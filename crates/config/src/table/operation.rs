@@ -82,8 +82,7 @@ pub(super) const FEATURES: &[Flag] = &[
         "false",
         "Do not check names in certificates of other members.",
     )
-    .at("peer-transport-security.skip-client-san-verification")
-    .not_yet(),
+    .at("peer-transport-security.skip-client-san-verification"),
     Flag::new(
         "watch-progress-notify-interval",
         Kind::Duration,

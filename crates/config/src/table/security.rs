@@ -2,8 +2,7 @@
 
 use crate::flag::{Flag, Kind};
 
-/// Who may connect. There is no peer listener yet, so nobody gets in who peer certificates should keep out: those that
-/// Kubernetes' installers always set are accepted with a warning, and checked; the others stop the start.
+/// Who may connect.
 pub(super) const SECURITY: &[Flag] = &[
     Flag::new("cert-file", Kind::Text, "", "Certificate for clients, PEM.")
         .at("client-transport-security.cert-file"),
@@ -35,14 +34,10 @@ pub(super) const SECURITY: &[Flag] = &[
         .at("client-transport-security.auto-tls")
         .refused(),
     Flag::new("peer-cert-file", Kind::Text, "", "Certificate for other members, PEM.")
-        .at("peer-transport-security.cert-file")
-        .not_yet(),
-    Flag::new("peer-key-file", Kind::Text, "", "Its key, PEM.")
-        .at("peer-transport-security.key-file")
-        .not_yet(),
+        .at("peer-transport-security.cert-file"),
+    Flag::new("peer-key-file", Kind::Text, "", "Its key, PEM.").at("peer-transport-security.key-file"),
     Flag::new("peer-client-cert-auth", Kind::Bool, "false", "Demand certificates of other members.")
-        .at("peer-transport-security.client-cert-auth")
-        .not_yet(),
+        .at("peer-transport-security.client-cert-auth"),
     Flag::new("peer-client-cert-file", Kind::Text, "", "Certificate for connections to other members.")
         .at("peer-transport-security.client-cert-file")
         .not_yet(),
@@ -50,24 +45,21 @@ pub(super) const SECURITY: &[Flag] = &[
         .at("peer-transport-security.client-key-file")
         .not_yet(),
     Flag::new("peer-trusted-ca-file", Kind::Text, "", "CA of the certificates of other members.")
-        .at("peer-transport-security.trusted-ca-file")
-        .not_yet(),
+        .at("peer-transport-security.trusted-ca-file"),
     Flag::new(
         "peer-cert-allowed-cn",
         Kind::List,
         "",
         "Common names, separated by commas; a member's certificate must have one.",
     )
-    .at("peer-transport-security.allowed-cn")
-    .refused(),
+    .at("peer-transport-security.allowed-cn"),
     Flag::new(
         "peer-cert-allowed-hostname",
         Kind::List,
         "",
         "Host names, separated by commas; a member's certificate must be for one of them.",
     )
-    .at("peer-transport-security.allowed-hostname")
-    .refused(),
+    .at("peer-transport-security.allowed-hostname"),
     Flag::new("peer-auto-tls", Kind::Bool, "false", "TLS for members with a certificate of our own making.")
         .at("peer-transport-security.auto-tls")
         .refused(),
@@ -79,8 +71,7 @@ pub(super) const SECURITY: &[Flag] = &[
     )
     .not_yet(),
     Flag::new("peer-crl-file", Kind::Text, "", "Revocation list for certificates of other members.")
-        .nowhere()
-        .refused(),
+        .nowhere(),
     Flag::new(
         "cipher-suites",
         Kind::List,
@@ -123,5 +114,4 @@ pub(super) const FILE_ONLY: &[Flag] = &[Flag::new(
     Kind::List,
     "",
     "Common names; a client's certificate must have one.",
-)
-.refused()];
+)];

@@ -42,6 +42,8 @@ pub(super) struct Knobs {
     /// Calls that began, and calls that were dropped before their answer.
     pub(super) hanging: AtomicU64,
     pub(super) abandoned: AtomicU64,
+    /// Requests of watch streams that were handed over.
+    pub(super) watch_requests: AtomicU64,
     /// Frames of watch streams that were taken.
     pub(super) frames_taken: AtomicU64,
     pub(super) watches_closed: AtomicU64,
@@ -155,10 +157,11 @@ pub(super) fn image_byte(offset: u64) -> u8 {
     (offset % 251) as u8
 }
 
-pub(super) struct FakeInput(mpsc::UnboundedSender<pb::WatchRequest>);
+pub(super) struct FakeInput(mpsc::UnboundedSender<pb::WatchRequest>, Arc<Knobs>);
 
 impl WatchInput for FakeInput {
     fn send(&self, request: pb::WatchRequest) {
+        self.1.watch_requests.fetch_add(1, SeqCst);
         // The output may be gone already.
         let _ = self.0.send(request);
     }
@@ -196,6 +199,10 @@ impl WatchFrame for FakeFrame {
 
     fn body(&self) -> &Bytes {
         &self.events
+    }
+
+    fn events(&self) -> usize {
+        usize::from(!self.events.is_empty())
     }
 }
 
@@ -377,7 +384,10 @@ impl Member for Fake {
     fn open_watch(&self, caller: Caller) -> (FakeInput, FakeOutput) {
         self.note(caller);
         let (sender, requests) = mpsc::unbounded_channel();
-        (FakeInput(sender), FakeOutput { requests, event: None, knobs: Arc::clone(&self.knobs) })
+        (
+            FakeInput(sender, Arc::clone(&self.knobs)),
+            FakeOutput { requests, event: None, knobs: Arc::clone(&self.knobs) },
+        )
     }
 
     answer! {

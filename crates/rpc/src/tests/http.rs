@@ -9,14 +9,14 @@ use tokio::{
 };
 
 use super::{
-    Harness,
+    Harness, Setup,
     client::{Client, framed, soon},
     config,
 };
-use crate::{Address, Config, Listener, Traffic, status::Reason};
+use crate::{Address, Listener, Traffic, status::Reason};
 
 /// Status, head and body of an answer.
-async fn ask(port: u16, request: &str) -> (u16, String, String) {
+pub(super) async fn ask(port: u16, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
@@ -27,7 +27,7 @@ async fn ask(port: u16, request: &str) -> (u16, String, String) {
     (status, head.to_ascii_lowercase(), body.to_owned())
 }
 
-async fn get(port: u16, path: &str) -> (u16, String, String) {
+pub(super) async fn get(port: u16, path: &str) -> (u16, String, String) {
     ask(port, &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")).await
 }
 
@@ -138,9 +138,9 @@ async fn hosts_and_origins() {
     assert!(!head.contains("access-control"));
 }
 
-fn split_config() -> Config {
+fn split_config() -> Setup {
     let mut config = config();
-    config.listeners = [Traffic::Grpc, Traffic::Http, Traffic::Metrics]
+    config.listen.listeners = [Traffic::Grpc, Traffic::Http, Traffic::Metrics]
         .map(|traffic| Listener { address: Address::Tcp("127.0.0.1:0".into()), secure: false, traffic })
         .to_vec();
     config
@@ -174,7 +174,8 @@ async fn unix_sockets() {
     let path = dir.path().join("sock");
     std::fs::write(&path, "stale").unwrap();
     let mut config = config();
-    config.listeners = vec![Listener::parse(&format!("unix://{}", path.display()), Traffic::All).unwrap()];
+    config.listen.listeners =
+        vec![Listener::parse(&format!("unix://{}", path.display()), Traffic::All).unwrap()];
     let harness = Harness::start(config);
     let stream = UnixStream::connect(&path).await.unwrap();
     let client = Client::over(stream, h2::client::Builder::new()).await;
@@ -188,7 +189,7 @@ async fn a_taken_port_is_a_clear_error() {
     let harness = Harness::start(config());
     let mut second = config();
     let address = format!("127.0.0.1:{}", harness.port(0));
-    second.listeners[0].address = Address::Tcp(address.clone());
-    let error = crate::serve(second, || -> super::Fake { unreachable!("no thread starts") }).err().unwrap();
+    second.listen.listeners[0].address = Address::Tcp(address.clone());
+    let error = crate::open(&second.listen).err().unwrap();
     assert_eq!(error.to_string(), format!("listen tcp {address}: bind: address already in use"));
 }

@@ -9,7 +9,7 @@ use super::{
     client::{Client, Inbox, framed},
     config,
 };
-use crate::{Bound, Door, Server, serve};
+use crate::{Bound, Door, Server, open, serve};
 
 struct Running {
     server: Server,
@@ -25,7 +25,8 @@ impl Running {
         let member = node::start(settings, Arc::new(vfs::RealDisk)).unwrap();
         assert!(member.wait_published(Duration::from_secs(10)));
         let handle = member.handle();
-        let server = serve(config(), move || Door::new(&handle)).unwrap();
+        let super::Setup { listen, config } = config();
+        let server = serve(config, open(&listen).unwrap(), move || Door::new(&handle)).unwrap();
         Running { server, member, _dir: dir }
     }
 

@@ -15,6 +15,7 @@ use super::{
     config, fake,
     flow::until,
 };
+use crate::service::ANSWERS_WAITING_MAX;
 
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 const KEEP_ALIVE: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
@@ -71,6 +72,47 @@ async fn watch_takes_events_only_as_fast_as_the_client() {
 }
 
 #[tokio::test]
+async fn requests_wait_while_their_answers_do() {
+    const REQUESTS: usize = 3000;
+    let harness = Harness::start(config());
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(1000);
+    let client = Client::tcp(harness.port(0), builder).await;
+    let (mut send, response) = client.open(WATCH, &[]).await;
+    for _ in 0..REQUESTS {
+        send.send_data(create("no events"), false).unwrap();
+    }
+    let mut inbox = Inbox::open(response).await;
+    let most = u64::from(ANSWERS_WAITING_MAX);
+    until(|| harness.knobs.watch_requests.load(SeqCst) >= most).await;
+    for _ in 0..10 {
+        assert_eq!(client.call("/none/none", &[], framed(&[])).await.outcome.0, 12);
+    }
+    // Some answers were sent or are on their way: a window, and a batch.
+    let answer = pb::WatchResponse { header: fake::header(), created: true, ..Default::default() };
+    let sent = (1000 + (16 << 10)) / (5 + answer.encoded_len()) + 2;
+    assert!(harness.knobs.watch_requests.load(SeqCst) <= most + sent as u64);
+    for _ in 0..REQUESTS {
+        assert!(inbox.next::<pb::WatchResponse>().await.unwrap().created);
+    }
+    assert_eq!(harness.knobs.watch_requests.load(SeqCst), REQUESTS as u64);
+}
+
+#[tokio::test]
+async fn requests_without_answers_do_not_wait() {
+    const REQUESTS: u64 = 3000;
+    let harness = Harness::start(config());
+    let client = harness.client().await;
+    let (mut send, _response) = client.open(WATCH, &[]).await;
+    let progress = RequestUnion::ProgressRequest(pb::WatchProgressRequest {});
+    let progress = framed(&pb::WatchRequest { request_union: Some(progress) }.encode_to_vec());
+    for _ in 0..REQUESTS {
+        send.send_data(progress.clone(), false).unwrap();
+    }
+    until(|| harness.knobs.watch_requests.load(SeqCst) == REQUESTS).await;
+}
+
+#[tokio::test]
 async fn malformed_stream_messages_end_the_stream() {
     let harness = Harness::start(config());
     let client = harness.client().await;
@@ -79,6 +121,9 @@ async fn malformed_stream_messages_end_the_stream() {
         let reply = client.call(path, &[], framed(&[0xff; 5])).await;
         assert_eq!(reply.outcome, (13, text.into()), "{path}");
     }
+    let metrics = harness.server.metrics();
+    assert_eq!(metrics.sum(|shard| shard.watch_receive_failures.value()), 1);
+    assert_eq!(metrics.sum(|shard| shard.keep_alive_receive_failures.value()), 1);
 }
 
 #[tokio::test]

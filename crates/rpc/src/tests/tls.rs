@@ -16,20 +16,20 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
-    Harness,
+    Harness, Setup,
     client::{Client, framed, soon},
     config,
 };
-use crate::{Config, Listener, Tls, TlsVersion, Traffic, serve};
+use crate::{Listener, Tls, TlsVersion, Traffic, open};
 
-type Issuer = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-struct Files {
+pub(super) struct Files {
     dir: TempDir,
-    ca: Issuer,
+    pub(super) ca: Issuer,
 }
 
-fn authority() -> Issuer {
+pub(super) fn authority() -> Issuer {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CommonName, "test ca");
@@ -37,7 +37,7 @@ fn authority() -> Issuer {
 }
 
 /// A certificate and its key, in PEM.
-fn issue(ca: &Issuer, host: &str, name: &str) -> (String, String) {
+pub(super) fn issue(ca: &Issuer, host: &str, name: &str) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -47,14 +47,14 @@ fn issue(ca: &Issuer, host: &str, name: &str) -> (String, String) {
 }
 
 impl Files {
-    fn new() -> Files {
+    pub(super) fn new() -> Files {
         let files = Files { dir: tempfile::tempdir().unwrap(), ca: authority() };
         fs::write(files.path("ca.pem"), files.ca.pem()).unwrap();
         files.write_server("server one");
         files
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
     }
 
@@ -64,19 +64,19 @@ impl Files {
         fs::write(self.path("key.pem"), key).unwrap();
     }
 
-    fn tls(&self) -> Tls {
+    pub(super) fn tls(&self) -> Tls {
         Tls { cert: self.path("cert.pem"), key: self.path("key.pem"), ..Tls::default() }
     }
 
-    fn config(&self, tls: Tls) -> Config {
+    fn config(&self, tls: Tls) -> Setup {
         let mut config = config();
-        config.listeners = vec![Listener::parse("https://127.0.0.1:0", Traffic::All).unwrap()];
-        config.tls = Some(tls);
+        config.listen.listeners = vec![Listener::parse("https://127.0.0.1:0", Traffic::All).unwrap()];
+        config.listen.client_tls = Some(tls);
         config
     }
 
     /// A client that trusts the authority and, if given, shows a certificate of `issuer`.
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         port: u16,
         alpn: &str,
@@ -105,7 +105,7 @@ impl Files {
     }
 }
 
-const BOTH: &[&rustls::SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
+pub(super) const BOTH: &[&rustls::SupportedProtocolVersion] = &[&version::TLS12, &version::TLS13];
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
 async fn grpc_works(stream: TlsStream<TcpStream>) -> bool {
@@ -219,7 +219,7 @@ async fn revoked_certificates() {
     let trusted_ca = Some(files.path("ca.pem"));
     let tls = Tls { trusted_ca, client_cert_auth: true, crl: Some(files.path("crl")), ..files.tls() };
     let mut config = files.config(tls);
-    config.listeners.push(Listener::parse("https://127.0.0.1:0", Traffic::Grpc).unwrap());
+    config.listen.listeners.push(Listener::parse("https://127.0.0.1:0", Traffic::Grpc).unwrap());
     let harness = Harness::start(config);
     for listener in 0..2 {
         assert!(works(harness.port(listener), 8).await);
@@ -267,25 +267,30 @@ fn unusable_settings_are_refused() {
     let (_, other_key) = issue(&files.ca, "localhost", "other");
     fs::write(missing("other.key"), other_key).unwrap();
     let cases = [
-        (Tls { cert: missing("none"), ..files.tls() }, "cannot read"),
+        (Tls { cert: missing("none"), ..files.tls() }, "--cert-file: cannot read"),
         (Tls { cert: missing("empty"), ..files.tls() }, "no certificate found"),
         (Tls { key: missing("other.key"), ..files.tls() }, "certificate"),
-        (Tls { client_cert_auth: true, ..files.tls() }, "no trusted CA file"),
-        (Tls { allowed_hostnames: vec!["h".into()], ..files.tls() }, "no trusted CA file"),
-        (Tls { cipher_suites: vec!["TLS_RSA_WITH_AES_128_CBC_SHA".into()], ..files.tls() }, "cipher suite"),
+        (
+            Tls { client_cert_auth: true, ..files.tls() },
+            "--client-cert-auth: certificates are demanded, but no trusted CA file",
+        ),
+        (Tls { allowed_hostnames: vec!["h".into()], ..files.tls() }, "--client-cert-allowed-hostname: "),
+        (
+            Tls { cipher_suites: vec!["TLS_RSA_WITH_AES_128_CBC_SHA".into()], ..files.tls() },
+            "--cipher-suites: cipher suite",
+        ),
         (
             Tls { version_min: Some(TlsVersion::Tls13), version_max: Some(TlsVersion::Tls12), ..files.tls() },
-            "min version is greater",
+            "--tls-min-version: min version is greater",
         ),
     ];
     for (tls, expected) in cases {
-        let error =
-            serve(files.config(tls), || -> super::Fake { unreachable!("no thread starts") }).err().unwrap();
+        let error = open(&files.config(tls).listen).err().unwrap();
         assert!(error.to_string().contains(expected), "{error}");
     }
     let mut without = files.config(files.tls());
-    without.tls = None;
-    let error = serve(without, || -> super::Fake { unreachable!("no thread starts") }).err().unwrap();
+    without.listen.client_tls = None;
+    let error = open(&without.listen).err().unwrap();
     assert!(error.to_string().contains("must be provided"), "{error}");
     assert!(Path::new(&files.path("cert.pem")).exists());
 }

@@ -215,7 +215,8 @@ async fn leader_learner_and_api_version() {
     let metrics = harness.server.metrics();
     assert_eq!(metrics.handled(Method::Put, Code::Unavailable), 1);
     assert_eq!(metrics.handled(Method::Put, Code::Ok), 2);
-    let observed = metrics.sum(|s| s.method(Method::Put).handling.iter().map(|bucket| bucket.value()).sum());
+    let observed =
+        metrics.sum(|s| s.method(Method::Put).handling.counts.iter().map(|bucket| bucket.value()).sum());
     assert_eq!(observed, 4);
 }
 
