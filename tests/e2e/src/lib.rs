@@ -32,5 +32,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// # Panics
 /// When it is gone since the build.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is where it was built")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the repository is where it was built")
 }

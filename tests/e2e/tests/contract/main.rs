@@ -1,0 +1,14 @@
+//! The contract, row by row, against a running server.
+
+mod bad_input;
+mod common;
+mod coverage;
+mod damage;
+mod errors;
+mod flags;
+mod gaps;
+mod grpc;
+mod http;
+mod metrics;
+mod process;
+mod startup;
