@@ -36,6 +36,14 @@ type badCall struct {
 	compare aspect
 }
 
+// intended names calls that may be answered otherwise, with the rule of
+// contract/deviations.tsv that says so.
+var intended = map[string]string{
+	"wrong wire type for a known field": "11.4",
+	"txn of 100 levels":                 "3.4",
+	"txn of 200 levels":                 "3.4",
+}
+
 // get is a proper request for one key.
 var get = encode(&pb.RangeRequest{Key: []byte("k")})
 
@@ -131,6 +139,10 @@ func TestSelf(t *testing.T) { compare(t, harness.MustEtcd(t, "3.7")) }
 func compare(t *testing.T, bin harness.Binary) {
 	a := harness.Start(t, harness.MustEtcd(t, "3.7"), harness.Options{})
 	b := harness.Start(t, bin, harness.Options{})
+	rules, err := harness.Deviations()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, bad := range badCalls() {
 		t.Run(bad.name, func(t *testing.T) {
 			want, err := do(a.Addr, bad.call)
@@ -145,7 +157,10 @@ func compare(t *testing.T, bin harness.Binary) {
 			if bad.compare == statusOnly {
 				want.message, got.message = "", ""
 			}
-			if bad.compare != staysWell && (want != got || got.silent) {
+			differs := bad.compare != staysWell && (want != got || got.silent)
+			if rule := intended[bad.name]; differs && rules[rule] && !got.silent {
+				t.Logf("allowed by rule %s: %s", rule, got)
+			} else if differs {
 				t.Errorf("reference: %s\ntarget:    %s", want, got)
 			}
 			well(t, b)

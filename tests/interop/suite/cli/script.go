@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mainstay.dev/tests/interop/suite/harness"
 )
 
 // commandLimit bounds one run of etcdctl.
@@ -33,6 +35,9 @@ type command struct {
 	pattern *regexp.Regexp
 	// loose replaces all numbers and widths, for tables of sizes and indexes.
 	loose bool
+	// part is what the server must have; a command whose part is missing is left
+	// out on both sides.
+	part harness.Part
 }
 
 // ctl makes a command from words.
@@ -41,6 +46,7 @@ func ctl(words string) command { return command{args: strings.Fields(words)} }
 func (c command) with(stdin string) command        { c.stdin = stdin; return c }
 func (c command) interruptedAt(out string) command { c.until = out; return c }
 func (c command) loosely() command                 { c.loose = true; return c }
+func (c command) needs(part harness.Part) command  { c.part = part; return c }
 func (c command) capturing(name, pattern string) command {
 	c.capture, c.pattern = name, regexp.MustCompile(pattern)
 	return c

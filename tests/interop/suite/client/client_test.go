@@ -227,12 +227,20 @@ func TestErrorsAreTyped(t *testing.T) {
 				_, err := c.Txn(ctx).Then(clientv3.OpPut("k", "1"), clientv3.OpPut("k", "2")).Commit()
 				return err
 			}},
-			{rpctypes.ErrMemberNotFound, func() error { _, err := c.MemberRemove(ctx, 9); return err }},
 			{rpctypes.ErrRootUserNotExist, func() error { _, err := c.AuthEnable(ctx); return err }},
 		} {
 			if err := test.do(); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
+		}
+	})
+}
+
+func TestMemberErrorIsTyped(t *testing.T) {
+	each(t, func(t *testing.T, ctx context.Context, s *harness.Server, c *clientv3.Client) {
+		harness.Needs(t, s.Bin, harness.Membership)
+		if _, err := c.MemberRemove(ctx, 9); !errors.Is(err, rpctypes.ErrMemberNotFound) {
+			t.Fatal(err)
 		}
 	})
 }

@@ -1,17 +1,13 @@
 package differential
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"mainstay.dev/tests/interop/suite/harness"
 )
 
 // allowance excuses one kind of difference. It counts only if deviations.tsv has
@@ -52,32 +48,14 @@ func (a allowances) rule(st step, reference, target outcome) string {
 	return ""
 }
 
-// deviationsPath is where the contract lists differences on purpose, seen from
-// this package.
-var deviationsPath = filepath.Join("..", "..", "..", "..", "contract", "deviations.tsv")
-
-// readAllowances returns the known differences that have a row in the contract. A
-// contract without the file permits none.
-func readAllowances(path string) (allowances, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	rules := map[string]bool{}
-	lines := bufio.NewScanner(file)
-	for lines.Scan() {
-		rule, _, _ := strings.Cut(lines.Text(), "\t")
-		rules[rule] = true
-	}
+// readAllowances returns the known differences that have a row in the contract.
+func readAllowances() (allowances, error) {
+	rules, err := harness.Deviations()
 	var out allowances
 	for _, k := range known {
 		if rules[k.rule] {
 			out = append(out, k)
 		}
 	}
-	return out, lines.Err()
+	return out, err
 }

@@ -58,7 +58,7 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 	t.Logf("seed %d, %d steps (repeat with -seed=%d -steps=%d)", seed, steps, seed, steps)
 	a := startSide(t, "reference", harness.MustEtcd(t, "3.7"))
 	b := startSide(t, "target", target)
-	allowed, err := readAllowances(deviationsPath)
+	allowed, err := readAllowances()
 	if err != nil {
 		t.Fatal(err)
 	}

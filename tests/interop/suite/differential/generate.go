@@ -124,7 +124,7 @@ func (g *generator) menu() []choice {
 		{"watch", 50, g.watchCreate}, {"watch", 14, g.watchCancel}, {"watch", 6, g.watchProgress}, {"watch", 4, g.watchOdd},
 		{"watch", 2, g.watchReset}, {"watch", 1, g.watchHalfClose},
 		{"status", 8, g.statusStep}, {"alarm", 6, g.alarm}, {"downgrade", 4, g.downgrade}, {"unknown", 5, g.unknownMethod}, {"cluster", 2, g.memberList}, {"members", 6, g.memberStep},
-		{"auth", 30, g.authStep}, {"lock", 3, g.lockStep}, {"election", 3, g.electionStep}, {"maintenance", 2, g.maintenanceStep},
+		{"users", 27, g.usersStep}, {"auth", 3, g.authStep}, {"lock", 3, g.lockStep}, {"election", 3, g.electionStep}, {"maintenance", 2, g.maintenanceStep},
 		{"health", 2, g.healthStep}, {"restart", 1, g.restart},
 	}
 }

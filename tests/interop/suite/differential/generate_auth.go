@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// authEvery is roughly how many auth steps lie between two phases with
-	// authentication on.
-	authEvery = 25
+	// authPhase is how many auth steps in a hundred begin a phase with
+	// authentication on, if it is off.
+	authPhase = 40
 	// authSteps is how many steps such a phase lasts.
 	authSteps = 120
 	password  = "secret"
@@ -18,18 +18,26 @@ const (
 // logins are the users of a phase with authentication on.
 var logins = []string{"root", "alice", "bob"}
 
-// authStep changes or reads users and roles; now and then it begins a phase with
-// authentication on.
+// authStep logs in; now and then it begins a phase with authentication on.
 func (g *generator) authStep() planned {
-	if len(g.users) == 0 && len(g.alarmed) == 0 && g.rng.IntN(authEvery) == 0 {
+	off := len(g.users) == 0
+	switch {
+	case off && len(g.alarmed) == 0 && g.percent(authPhase):
 		g.planAuthPhase()
 		first := g.queue[0]
 		g.queue = g.queue[1:]
 		return first
+	case !off && g.percent(50):
+		return g.auth("AuthEnable", &pb.AuthEnableRequest{})
 	}
+	return g.auth("Authenticate", &pb.AuthenticateRequest{Name: oneOf(g, "carol", "dave", "nobody", ""), Password: oneOf(g, password, "wrong", "")})
+}
+
+// usersStep changes or reads users and roles.
+func (g *generator) usersStep() planned {
 	user := oneOf(g, "root", "alice", "bob", "carol", "dave", "")
 	role := oneOf(g, "root", "r1", "r2", "r3", "")
-	switch g.rng.IntN(16) {
+	switch g.rng.IntN(15) {
 	case 0:
 		return g.auth("UserAdd", &pb.AuthUserAddRequest{Name: user, Password: password})
 	case 1:
@@ -58,14 +66,12 @@ func (g *generator) authStep() planned {
 		key := g.key()
 		return g.auth("RoleRevokePermission", &pb.AuthRoleRevokePermissionRequest{Role: role, Key: key, RangeEnd: g.rangeEnd(key)})
 	case 13:
-		return g.auth("AuthStatus", &pb.AuthStatusRequest{})
-	case 14:
-		return g.auth("Authenticate", &pb.AuthenticateRequest{Name: oneOf(g, "carol", "dave", "nobody", ""), Password: oneOf(g, password, "wrong", "")})
-	default:
 		if len(g.users) == 0 {
 			return g.auth("AuthDisable", &pb.AuthDisableRequest{})
 		}
-		return g.auth("AuthEnable", &pb.AuthEnableRequest{})
+		fallthrough
+	default:
+		return g.auth("AuthStatus", &pb.AuthStatusRequest{})
 	}
 }
 

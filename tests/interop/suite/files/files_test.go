@@ -111,6 +111,7 @@ func TestFromEtcd(t *testing.T) {
 	etcd := harness.MustEtcd(t, "3.7")
 	for _, f := range Fixtures {
 		t.Run(f.Name, func(t *testing.T) {
+			harness.Needs(t, target, f.needs(false)...)
 			t.Parallel()
 			writer := harness.MustEtcd(t, f.Minor)
 			dir := filepath.Join(t.TempDir(), "data")
@@ -138,6 +139,7 @@ func TestFromTarget(t *testing.T) {
 			continue
 		}
 		t.Run(f.Name, func(t *testing.T) {
+			harness.Needs(t, target, f.needs(true)...)
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "data")
 			known, err := f.MakeWith(t.Context(), target, t.TempDir(), dir, seed)
@@ -190,6 +192,7 @@ func TestEmulatedVersion(t *testing.T) {
 	if !target.IsMainstay() {
 		t.Skip("skipped: --emulate-version is a flag of mainstay")
 	}
+	harness.Needs(t, target, harness.Emulation)
 	old := harness.MustEtcd(t, "3.6")
 	ctx := harness.Context(t, 2*time.Minute)
 	dir := filepath.Join(t.TempDir(), "data")

@@ -30,9 +30,10 @@ type Fixture struct {
 	SnapshotCount int
 	// CompactEvery compacts after so many writes; 0 never.
 	CompactEvery int
-	// Leases, Auth, Learner and Alarm add state of that kind. A learner is
-	// added and removed again, so its id stays in members_removed.
-	Leases, Auth, Learner, Alarm bool
+	// Leases, Users, Auth, Learner and Alarm add state of that kind. Users are
+	// users and roles while authentication is off, Auth are the same with it on.
+	// A learner is added and removed again, so its id stays in members_removed.
+	Leases, Users, Auth, Learner, Alarm bool
 	// Kill ends the server with SIGKILL, so the db lags behind the WAL.
 	Kill bool
 }
@@ -41,6 +42,7 @@ type Fixture struct {
 var Fixtures = []Fixture{
 	{Name: "etcd37-plain", Minor: "3.7", Writes: 2000, SnapshotCount: 10000, Leases: true},
 	{Name: "etcd37-auth", Minor: "3.7", Writes: 500, SnapshotCount: 200, Leases: true, Auth: true},
+	{Name: "etcd37-users", Minor: "3.7", Writes: 500, SnapshotCount: 200, Leases: true, Users: true, Kill: true},
 	{Name: "etcd37-compacted", Minor: "3.7", Writes: 4000, SnapshotCount: 500, CompactEvery: 700, Leases: true},
 	{Name: "etcd37-killed", Minor: "3.7", Writes: 3000, SnapshotCount: 300, CompactEvery: 900, Leases: true, Kill: true},
 	{Name: "etcd37-segments", Minor: "3.7", Writes: 1000, LargeValues: 400, SnapshotCount: 100, CompactEvery: 400, Leases: true, Learner: true},
@@ -49,6 +51,19 @@ var Fixtures = []Fixture{
 	{Name: "etcd36-killed", Minor: "3.6", Writes: 2000, SnapshotCount: 10000, Leases: true, Kill: true},
 	{Name: "etcd35", Minor: "3.5", Writes: 2000, SnapshotCount: 400, CompactEvery: 800, Leases: true},
 	{Name: "etcd37-empty", Minor: "3.7"},
+}
+
+// needs are the parts that a server must have to make the directory, or only to
+// describe it.
+func (f Fixture) needs(make bool) []harness.Part {
+	var parts []harness.Part
+	if f.Auth {
+		parts = append(parts, harness.Authentication)
+	}
+	if f.Learner && make {
+		parts = append(parts, harness.Membership)
+	}
+	return parts
 }
 
 // Make creates the data directory, its manifest DIR.json and its key dump
@@ -190,8 +205,14 @@ func (f Fixture) fill(ctx context.Context, c *harness.Client, seed uint64) error
 			return err
 		}
 	}
+	if f.Users || f.Auth {
+		if err := addUsers(ctx, c); err != nil {
+			return err
+		}
+	}
 	if f.Auth {
-		return enableAuth(ctx, c)
+		_, err := c.Auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
+		return err
 	}
 	return nil
 }
@@ -205,7 +226,7 @@ func addAndRemoveLearner(ctx context.Context, c *harness.Client) error {
 	return err
 }
 
-func enableAuth(ctx context.Context, c *harness.Client) error {
+func addUsers(ctx context.Context, c *harness.Client) error {
 	users := map[string]string{"root": rootPassword, "alice": "alicepw", "bob": "bobpw"}
 	for _, name := range []string{"root", "alice", "bob"} {
 		if _, err := c.Auth.UserAdd(ctx, &pb.AuthUserAddRequest{Name: name, Password: users[name]}); err != nil {
@@ -237,8 +258,7 @@ func enableAuth(ctx context.Context, c *harness.Client) error {
 			return err
 		}
 	}
-	_, err := c.Auth.AuthEnable(ctx, &pb.AuthEnableRequest{})
-	return err
+	return nil
 }
 
 // alarmMember is the member id of the alarm in fixtures, of no real member.

@@ -78,7 +78,7 @@ type AuthState struct {
 const rootPassword = "rootpw"
 
 // hashSteps is how many older revisions are hashed besides the newest.
-const hashSteps = 12
+const hashSteps = 20
 
 // Describe reads everything a manifest holds from a running server. With auth on
 // it logs in as root.

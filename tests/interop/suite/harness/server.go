@@ -105,6 +105,16 @@ func Launch(ctx context.Context, bin Binary, opts Options) (*Server, error) {
 	return nil, err
 }
 
+// Spawn starts a server and waits for nothing, so that it can be killed while it
+// boots.
+func Spawn(bin Binary, opts Options) (*Server, error) {
+	at, err := freePorts()
+	if err != nil {
+		return nil, err
+	}
+	return spawn(bin, opts, at)
+}
+
 func launchOnce(ctx context.Context, bin Binary, opts Options) (*Server, error) {
 	at, err := freePorts()
 	if err != nil {

@@ -1,0 +1,55 @@
+package harness
+
+import "testing"
+
+// Part is a piece of the product that tests may need.
+type Part string
+
+// The parts that mainstay does not have yet. A test that needs one is skipped for
+// mainstay, by name; against upstream it runs. Whoever brings a part deletes its
+// line in [pending], and nothing else.
+const (
+	// Authentication is Authenticate, tokens, and permissions for users who log in.
+	Authentication Part = "auth"
+	// Locks are the Lock service.
+	Locks Part = "lock"
+	// Elections are the Election service.
+	Elections Part = "election"
+	// Gateway is the JSON gateway under /v3.
+	Gateway Part = "gateway"
+	// Membership is adding, removing, updating and promoting members.
+	Membership Part = "members"
+	// Peers are clusters of more than one member.
+	Peers Part = "peers"
+	// Emulation is --emulate-version.
+	Emulation Part = "emulation"
+)
+
+// pending says for each missing part what brings it.
+var pending = map[Part]string{
+	Authentication: "the part with users, roles and tokens at the door",
+	Locks:          "the part with the Lock and Election services",
+	Elections:      "the part with the Lock and Election services",
+	Gateway:        "the part with the JSON gateway",
+	Membership:     "the part with peers and membership changes",
+	Peers:          "the part with peers and membership changes",
+	Emulation:      "the part with --emulate-version",
+}
+
+// Pending lists the parts that a server lacks, with what brings them.
+func Pending(bin Binary) map[Part]string {
+	if !bin.IsMainstay() {
+		return nil
+	}
+	return pending
+}
+
+// Needs skips a test for a server that lacks one of the parts, and says which.
+func Needs(t testing.TB, bin Binary, parts ...Part) {
+	t.Helper()
+	for _, part := range parts {
+		if brings, missing := Pending(bin)[part]; missing {
+			t.Skipf("not yet: %s needs %q, which comes with %s", bin.Label, part, brings)
+		}
+	}
+}
