@@ -68,6 +68,11 @@ impl Snapshot {
         self.pinned.meta.txid
     }
 
+    /// Snapshots of the database that are alive, of any state; clones of one count once.
+    pub fn readers(&self) -> u64 {
+        self.pinned.store.reader_count()
+    }
+
     /// Bytes of the file that this state spans, free pages included (bbolt: `Tx.Size`).
     pub fn size(&self) -> u64 {
         self.pinned.meta.file_len()

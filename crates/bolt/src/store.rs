@@ -169,6 +169,11 @@ impl Store {
         }
     }
 
+    /// Live snapshots; clones of one count once.
+    pub(crate) fn reader_count(&self) -> u64 {
+        self.readers().values().map(|readers| readers.count).sum()
+    }
+
     /// The states that are being read, ascending.
     pub(crate) fn live_txids(&self) -> Vec<Txid> {
         self.readers().keys().copied().collect()

@@ -48,6 +48,7 @@ fn node(settings: &Settings) -> node::Config {
         lease_checkpoint: gates.enabled(Gate::LeaseCheckpoint),
         lease_checkpoint_persist: gates.enabled(Gate::LeaseCheckpointPersist),
         learners_max: cluster.learners_max,
+        warning_apply: settings.monitoring.warning_apply,
         features: features.collect(),
         seed: seed(),
         ..node::Config::new(&member.name, &member.data_dir)

@@ -29,7 +29,12 @@ impl Scraper {
         if let Some(server) = self.server.get() {
             server.publish(metrics(), self.extensive);
         }
+        // This one is under way, and counts once it is done.
+        let in_flight = &metrics().promhttp_metric_handler_requests_in_flight;
+        in_flight.add(1);
+        let body = telemetry::page();
+        in_flight.add(-1);
         metrics().promhttp_metric_handler_requests_total.with(&["200"]).inc();
-        MetricsPage { content_type: CONTENT_TYPE, body: telemetry::page() }
+        MetricsPage { content_type: CONTENT_TYPE, body }
     }
 }

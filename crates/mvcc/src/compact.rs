@@ -51,6 +51,8 @@ pub(crate) struct Compaction {
     finished_ops: u64,
     /// A hash job is out.
     hashing: bool,
+    /// Rows deleted since this store was opened.
+    deleted: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -89,7 +91,7 @@ impl Compaction {
     pub(crate) fn restored(finished: i64, scheduled: i64) -> Compaction {
         let queued =
             (scheduled > finished).then_some(Target { revision: scheduled, previous: finished, hash: false });
-        Compaction { running: None, queued, finished, finished_ops: 0, hashing: false }
+        Compaction { running: None, queued, finished, finished_ops: 0, hashing: false, deleted: 0 }
     }
 
     pub(crate) fn finished(&self) -> i64 {
@@ -99,6 +101,11 @@ impl Compaction {
     /// Ops after which the backend holds no row that the finished compaction deleted.
     pub(crate) fn finished_ops(&self) -> u64 {
         self.finished_ops
+    }
+
+    /// Rows deleted since this store was opened.
+    pub(crate) fn deleted(&self) -> u64 {
+        self.deleted
     }
 
     fn is_idle(&self) -> bool {
@@ -152,6 +159,7 @@ impl Store {
                     std::iter::from_fn(|| running.victims.pop_first()).take(max.max(1))
                 {
                     self.outbox.delete_row(revision, tombstone);
+                    self.compaction.deleted += 1;
                 }
                 CompactStep::Working
             }

@@ -51,6 +51,11 @@ impl Store {
         self.compaction.finished()
     }
 
+    /// Rows that compaction has deleted since this store was opened.
+    pub fn rows_compacted(&self) -> u64 {
+        self.compaction.deleted()
+    }
+
     /// Keys that exist now.
     pub fn key_count(&self) -> u64 {
         self.index.live()

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bolt::{Db, Snapshot};
+use telemetry::metrics;
 use types::Write;
 
 use crate::{inbox::Inbox, input::Input, worker::Worker};
@@ -77,10 +78,17 @@ impl BackendThread {
         for op in ops {
             self.db.apply(op).map_err(|e| e.to_string())?;
         }
+        let applied = Instant::now();
         if self.db.size() >= SHRINK_FROM_BYTES && self.db.size_in_use() < self.db.size() / 2 {
             self.db.shrink_step(SHRINK_PAGES_PER_COMMIT).map_err(|e| e.to_string())?;
         }
+        let moved = Instant::now();
         self.db.commit().map_err(|e| e.to_string())?;
+        let m = metrics();
+        // bbolt's names: here pages split as rows come in, and move when there is room below.
+        m.debugging_disk_backend_commit_spill_duration_seconds.observe((applied - begun).as_secs_f64());
+        m.debugging_disk_backend_commit_rebalance_duration_seconds.observe((moved - applied).as_secs_f64());
+        m.debugging_disk_backend_commit_write_duration_seconds.observe(moved.elapsed().as_secs_f64());
         Ok(BackendDone::Committed {
             batch,
             snapshot: self.db.snapshot(),

@@ -350,7 +350,7 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
     };
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
-    space.serve(&inbox);
+    space.serve(&inbox, wal.preparer());
     // Before the first request, which may find the disk full.
     space.look();
     let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));

@@ -57,6 +57,8 @@ pub struct Config {
     pub lease_checkpoint_persist: bool,
     /// Learners that the cluster may have.
     pub learners_max: usize,
+    /// Entries that take longer to apply are warned about.
+    pub warning_apply: Duration,
     /// Bytes of pages that the backend keeps in memory.
     pub backend_cache_bytes: usize,
     /// Bytes that a file of zeros keeps for a full disk; half of it is the free space below which requests that
@@ -113,6 +115,7 @@ impl Config {
             lease_checkpoint: false,
             lease_checkpoint_persist: false,
             learners_max: 1,
+            warning_apply: Duration::from_millis(100),
             backend_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,
             features: Vec::new(),

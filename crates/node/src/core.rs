@@ -19,6 +19,7 @@ mod raft;
 mod ranges;
 mod reads;
 mod request_id;
+mod told;
 mod waiters;
 mod watches;
 
@@ -264,7 +265,12 @@ impl Core {
             self.purge();
             self.meter_files();
         }
-        self.hub.tick(now);
+        if self.hub.next_tick().is_some_and(|due| due <= now) {
+            let begun = self.clock.now();
+            self.hub.tick(now);
+            let secs = self.clock.now().since(begun).as_secs_f64();
+            telemetry::metrics().debugging_server_watch_send_loop_progress_duration_seconds.observe(secs);
+        }
     }
 
     /// Runs something of raft that fails only when its store has failed.
@@ -325,6 +331,9 @@ impl Core {
         let result = match self.stopping.take() {
             Some(Stop::Fault(reason)) => Err(reason),
             Some(Stop::Asked) | None => {
+                let leader = MemberId(self.raft.leader()).to_string();
+                line!(Info, "skipped leadership transfer for single voting member cluster",
+                    "local-member-id" => self.member_id.to_string(), "current-leader-member-id" => leader);
                 self.seal_last();
                 Ok(())
             }

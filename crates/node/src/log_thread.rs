@@ -7,10 +7,13 @@
 use std::{path::PathBuf, sync::Arc, time::Instant};
 
 use consensus::AppendWork;
-use telemetry::line;
+use telemetry::{line, metrics};
 use types::raft::{Entry, HardState, Snapshot};
 use vfs::Disk;
-use wal::{SegmentPreparer, SnapshotRecord, Wal, snap};
+use wal::{
+    SegmentPreparer, SnapshotRecord, Wal,
+    snap::{self, SnapName},
+};
 
 use crate::{inbox::Inbox, input::Input, worker::Worker};
 
@@ -46,6 +49,8 @@ pub(crate) enum LogDone {
 pub(crate) struct LogTiming {
     pub(crate) write_secs: f64,
     pub(crate) sync_secs: f64,
+    /// Of records.
+    pub(crate) bytes: u64,
 }
 
 struct LogThread {
@@ -123,12 +128,14 @@ impl LogThread {
         }
         let mut timing = LogTiming::default();
         if must_sync {
-            let begun = Instant::now();
+            let (begun, before) = (Instant::now(), self.wal.size());
             self.wal.append(&entries, hard_state).map_err(|e| e.to_string())?;
             let written = Instant::now();
             self.wal.sync().map_err(|e| e.to_string())?;
             timing.write_secs = (written - begun).as_secs_f64();
             timing.sync_secs = written.elapsed().as_secs_f64();
+            // A tail that was replaced makes the log shorter.
+            timing.bytes = self.wal.size().saturating_sub(before);
             self.held = None;
             if self.preparer.needed() {
                 self.prepare.send(PrepareJob::Prepare);
@@ -168,7 +175,15 @@ impl LogThread {
 
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let meta = &snapshot.meta;
-        snap::write(&*self.disk, &self.snap_dir, snapshot).map_err(|e| e.to_string())?;
+        let begun = Instant::now();
+        let encoded = snap::encode(snapshot);
+        let marshalled = Instant::now();
+        let name = SnapName { term: meta.term, index: meta.index };
+        snap::write_encoded(&*self.disk, &self.snap_dir, name, &encoded).map_err(|e| e.to_string())?;
+        let m = metrics();
+        m.debugging_snap_save_marshalling_duration_seconds.observe((marshalled - begun).as_secs_f64());
+        m.snap_fsync_duration_seconds.observe(marshalled.elapsed().as_secs_f64());
+        m.debugging_snap_save_total_duration_seconds.observe(begun.elapsed().as_secs_f64());
         let record =
             SnapshotRecord { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() };
         self.sync_all()?;

@@ -1,9 +1,10 @@
 //! The reader thread: everything that reads much and that nobody waits for on the core thread.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use mvcc::{HashAll, HashJob, History, KvHash, MvccError, Rows};
+use telemetry::metrics;
 use watch::{HistoryChunk, HistoryQuery, JobId};
 
 use crate::{core::ReplyTo, inbox::Inbox, input::Input, worker::Worker};
@@ -70,8 +71,14 @@ fn run(job: ReadJob) -> Option<ReadDone> {
             ReadDone::Rows { job, result: text(values) }
         }
         ReadJob::CompactionHash(job) => ReadDone::CompactionHash(text(job.run())),
-        ReadJob::HashKv { reply_to, job } => ReadDone::HashKv { reply_to, result: text(job.run()) },
+        ReadJob::HashKv { reply_to, job } => {
+            let begun = Instant::now();
+            let result = text(job.run());
+            metrics().mvcc_hash_rev_duration_seconds.observe(begun.elapsed().as_secs_f64());
+            ReadDone::HashKv { reply_to, result }
+        }
         ReadJob::Hash { reply_to, mut hash } => {
+            let begun = Instant::now();
             let result = loop {
                 match hash.step(HASH_ROWS_PER_STEP) {
                     Ok(None) => {}
@@ -79,6 +86,7 @@ fn run(job: ReadJob) -> Option<ReadDone> {
                     Err(error) => break Err(error),
                 }
             };
+            metrics().mvcc_hash_duration_seconds.observe(begun.elapsed().as_secs_f64());
             ReadDone::Hash { reply_to, result: text(result) }
         }
     })

@@ -12,7 +12,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -210,6 +210,36 @@ pub fn timestamp(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
+/// A duration as Go prints it: `1.5s`, `2m0s`.
+pub fn duration(time: Duration) -> String {
+    let secs = time.as_secs();
+    match secs {
+        0 if time.is_zero() => "0s".to_owned(),
+        0..60 => format!("{time:?}"),
+        _ => {
+            let rest = time - Duration::from_secs(secs / 60 * 60);
+            // A whole number of seconds and their fraction, without the unit that Rust would choose.
+            let rest = format!("{}", rest.as_secs_f64());
+            match secs / 60 {
+                minutes @ 0..60 => format!("{minutes}m{rest}s"),
+                minutes => format!("{}h{}m{rest}s", minutes / 60, minutes % 60),
+            }
+        }
+    }
+}
+
+/// A size for the eye, in units of 1000: `37 kB`, `2.1 GB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let exponent = bytes.checked_ilog10().map_or(0, |digits| digits as usize / 3);
+    if exponent == 0 {
+        return format!("{bytes} B");
+    }
+    let value = (bytes as f64 / 1000_f64.powi(exponent as i32) * 10.0 + 0.5).floor() / 10.0;
+    let digits = usize::from(value < 10.0);
+    format!("{value:.digits$} {}", UNITS[exponent])
+}
+
 /// Year, month and day of a day since 1970-01-01 (proleptic Gregorian, eras of 400 years from March on).
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -245,8 +275,6 @@ pub type Field = Value;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -269,6 +297,29 @@ mod tests {
             (1_767_225_599, "2025-12-31T23:59:59.000000Z"),
         ] {
             assert_eq!(timestamp(UNIX_EPOCH + Duration::from_secs(secs)), text);
+        }
+    }
+
+    #[test]
+    fn durations_and_sizes_look_like_gos() {
+        for (time, text) in [
+            (Duration::ZERO, "0s"),
+            (Duration::from_nanos(22_594), "22.594µs"),
+            (Duration::from_millis(1500), "1.5s"),
+            (Duration::from_secs(120), "2m0s"),
+            (Duration::from_millis(3_725_500), "1h2m5.5s"),
+        ] {
+            assert_eq!(duration(time), text);
+        }
+        for (bytes, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (36_864, "37 kB"),
+            (2 << 30, "2.1 GB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(size(bytes), text);
         }
     }
 

@@ -100,6 +100,15 @@ impl SegmentPreparer {
         Ok(Prepared { path, file })
     }
 
+    /// Removes the segment that is ready, for the room that it takes; whether there was one. The next cut makes its
+    /// own then.
+    pub fn discard(&self) -> bool {
+        let Some(Prepared { path, file }) = self.take() else { return false };
+        drop(file);
+        // What cannot be removed now goes when the log is opened next; it holds zeros only.
+        self.disk.remove_file(&path).and_then(|()| self.disk.sync_dir(&self.dir)).is_ok()
+    }
+
     pub(crate) fn take(&self) -> Option<Prepared> {
         self.shared().ready.take()
     }

@@ -74,11 +74,24 @@ impl SnapName {
 /// `Io`. What is there of the file then is removed when the directory is opened next.
 pub fn write(disk: &dyn Disk, dir: &Path, snapshot: &Snapshot) -> Result<SnapName, SnapError> {
     let name = SnapName { term: snapshot.meta.term, index: snapshot.meta.index };
+    write_encoded(disk, dir, name, &encode(snapshot))
+}
+
+/// As [`write`], of what [`encode`] gave.
+///
+/// # Errors
+/// Likewise.
+pub fn write_encoded(
+    disk: &dyn Disk,
+    dir: &Path,
+    name: SnapName,
+    encoded: &[u8],
+) -> Result<SnapName, SnapError> {
     let (path, building) = (dir.join(name.file_name()), dir.join(format!("{TEMPORARY}{}", name.file_name())));
     let written = (|| {
         let file = disk.open(&building, OpenMode::Create)?;
         file.set_len(0)?;
-        file.write_all_at(&encode(snapshot), 0)?;
+        file.write_all_at(encoded, 0)?;
         file.sync_data()?;
         disk.rename(&building, &path)?;
         disk.sync_dir(dir)

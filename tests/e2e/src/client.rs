@@ -275,6 +275,7 @@ impl<Q, P: Message + Default> Stream<Q, P> {
     ///
     /// # Panics
     /// When nothing comes in time, or what comes is no such message.
+    #[allow(clippy::should_implement_trait, reason = "the end and the failure of a call are two things")]
     pub fn next(&mut self) -> Result<Option<P>, Status> {
         let runtime = Rc::clone(&self.runtime);
         let next = runtime.block_on(bounded(self.next_bytes()))?;

@@ -7,6 +7,10 @@
 //!   reason in the list of gaps.
 //! - `tests/layers.rs` holds the graph of crates.
 //!
+//! `MAINSTAY_BIN=tests/interop/bin/etcd-3.7 cargo test -p e2e --test contract` judges the tests: real etcd passes all but
+//! those about intended differences, about what etcd cannot be asked for (such as `mainstay version`), and about
+//! refused starts, where it panics or changes the directory instead.
+//!
 //! No test sleeps or names a port: servers listen on ports that the system picks, and waiting means polling something
 //! that the server shows, with a bound.
 

@@ -94,8 +94,7 @@ pub(super) const FEATURES: &[Flag] = &[
         Kind::Duration,
         "100ms",
         "Warn of entries that take longer to apply.",
-    )
-    .not_yet(),
+    ),
     Flag::new(
         "bootstrap-defrag-threshold-megabytes",
         Kind::Unsigned,

@@ -19,12 +19,13 @@ mod marks;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
 use telemetry::line;
 use vfs::{Disk, File, OpenMode};
+use wal::SegmentPreparer;
 
 pub(crate) use self::{
     disk::RoomyDisk,
@@ -53,6 +54,8 @@ pub(crate) struct Space {
     db_path: PathBuf,
     marks: Marks,
     gauge: Gauge,
+    /// Set when the boot is over.
+    segments: OnceLock<SegmentPreparer>,
     state: Mutex<State>,
     /// Wakes writes that wait, when there is something new.
     woken: Condvar,
@@ -99,6 +102,7 @@ impl Space {
             db_path: config.db_path(),
             marks,
             gauge: Gauge::default(),
+            segments: OnceLock::new(),
             state: Mutex::new(State { reserve, held, owed: 0, level: Level::Ample, phase: Phase::Opening }),
             woken: Condvar::new(),
         }
@@ -109,8 +113,11 @@ impl Space {
         self.gauge.clone()
     }
 
-    /// The boot is over: from now on writes wait for space, until the core is gone.
-    pub(crate) fn serve(&self, core: &Arc<Inbox<Input>>) {
+    /// The boot is over: from now on writes wait for space, until the core is gone. What `segments` holds ready is the
+    /// first that goes when there is none.
+    pub(crate) fn serve(&self, core: &Arc<Inbox<Input>>, segments: SegmentPreparer) {
+        // Called once.
+        let _ = self.segments.set(segments);
         self.lock().phase = Phase::Serving(Arc::downgrade(core));
     }
 
@@ -129,8 +136,13 @@ impl Space {
     /// that finds it is not copes by itself.
     pub(crate) fn look(&self) -> u64 {
         let flushed = self.gauge.bytes_flushed();
-        let free = |path| self.disk.free_bytes(path).unwrap_or(u64::MAX);
-        let free = free(&self.data_dir).min(free(&self.wal_dir));
+        let mut free = self.free();
+        let is_short =
+            |state: &State| self.marks.next(state.level, free, state.held, state.owed) > Level::Ample;
+        let short = is_short(&self.lock());
+        if short && self.give_up_segment() {
+            free = self.free();
+        }
         let mut state = self.lock();
         let mut next = self.marks.next(state.level, free, state.held, state.owed);
         if self.gauge.level() == Level::Stalled {
@@ -141,6 +153,16 @@ impl Space {
         self.set_level(&mut state, next, free);
         self.gauge.looked(flushed, free.saturating_sub(self.marks.low()));
         free
+    }
+
+    fn free(&self) -> u64 {
+        let free = |path| self.disk.free_bytes(path).unwrap_or(u64::MAX);
+        free(&self.data_dir).min(free(&self.wal_dir))
+    }
+
+    /// Removes the segment that was written ahead of use, if there is one.
+    fn give_up_segment(&self) -> bool {
+        self.segments.get().is_some_and(SegmentPreparer::discard)
     }
 
     /// Lets the reserve grow by one step, if it should and may; whether it did.
@@ -180,6 +202,9 @@ impl Space {
 
     /// Makes room for a write that found the disk full, or waits a little; `false` when it has to fail.
     fn make_room<'a>(&'a self, draws: Draws, waiting: &mut Option<Waiting<'a>>) -> bool {
+        if self.give_up_segment() {
+            return true;
+        }
         let mut state = self.lock();
         if state.level == Level::Ample {
             // Now, not at the next look; and when a quota is spent that no look can see.

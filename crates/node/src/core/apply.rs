@@ -1,14 +1,16 @@
 //! What happens around applying an entry: answers, watchers, raft, leases.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use consensus::ConfChange;
 use prost::Message;
 use proto::etcdserverpb as pb;
 use state::{Applied, Effect, Rejection};
-use telemetry::{line, metrics};
+use telemetry::{line, log, metrics};
 use types::raft::Entry;
 
-use super::Core;
+use super::{Core, told};
 use crate::api::{AuthReply, Error, call::Reply};
 
 impl Core {
@@ -23,9 +25,15 @@ impl Core {
             match self.state.apply(entry) {
                 Ok(applied) => {
                     if !applied.operation.is_empty() {
-                        let secs = self.clock.now().since(begun).as_secs_f64();
+                        let took = self.clock.now().since(begun);
                         let success = matches!(&applied.outcome, Ok(_) | Err(Rejection::Compacted));
-                        self.meters.applied(applied.operation, secs, success);
+                        self.meters.applied(applied.operation, took.as_secs_f64(), success);
+                        if applied.outcome.is_ok() {
+                            told::tell(applied.operation, entry);
+                        }
+                        if took > self.config.warning_apply {
+                            self.applied_slowly(&applied, entry, took);
+                        }
                     }
                     self.applied(applied);
                 }
@@ -46,11 +54,28 @@ impl Core {
         }
     }
 
+    fn applied_slowly(&self, applied: &Applied, entry: &Entry, took: Duration) {
+        metrics().server_slow_apply_total.inc();
+        line!(
+            Warn,
+            "apply request took too long",
+            "took" => log::duration(took),
+            "expected-duration" => log::duration(self.config.warning_apply),
+            "prefix" => "",
+            "request" => format!("{} of {} bytes at index {}", applied.operation, entry.data.len(), entry.index),
+            "response" => "",
+            "error" => applied.outcome.as_ref().err().map(ToString::to_string),
+        );
+    }
+
     fn applied(&mut self, applied: Applied) {
         let Applied { request_id, outcome, changes, effect, operation } = applied;
         if !changes.is_empty() {
             self.refresh_watch_header();
             self.notify_watchers(&changes);
+        }
+        if let Ok(state::Reply::LeaseGrant(granted)) = &outcome {
+            metrics().debugging_lease_ttl_total.observe(granted.ttl as f64);
         }
         let wait_for_compaction = self.carry_out(effect);
         let Some(waiter) = self.waiters.take(request_id) else {
@@ -76,13 +101,16 @@ impl Core {
             None => {}
             Some(Effect::NewTerm) => self.new_term(),
             Some(Effect::ConfChange(wire, _)) => self.tell_raft(&wire.encode_to_vec().into()),
-            Some(Effect::Compacted { physical, .. }) => {
+            Some(Effect::Compacted { physical, revision }) => {
                 self.begin_compaction();
+                self.auto_compaction.tell_completed(revision, self.now);
                 return physical;
             }
             Some(Effect::WaitForCompaction) => return self.is_compacting(),
             Some(Effect::ClusterVersion { version, lowered }) => {
-                line!(Info, "set cluster version", "cluster-version" => version.to_string());
+                let before = self.summary.cluster_version();
+                let before = before.as_deref().and_then(|text| text.strip_suffix(".0"));
+                self.tell_cluster_version(before, &version.cluster_text());
                 metrics().cluster_version.with(&[&version.cluster_text()]).set(1);
                 if lowered {
                     self.persist.force_snapshot();

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use proto::etcdserverpb::{CompactionRequest, InternalRaftRequest};
-use telemetry::line;
+use telemetry::{line, log};
 use types::Moment;
 
 use super::Core;
@@ -26,6 +26,8 @@ pub(crate) struct AutoCompactor {
     last: i64,
     /// Periodic: no compaction before this.
     not_before: Moment,
+    /// A compaction that was proposed and not applied yet, and since when.
+    under_way: Option<(i64, Moment)>,
 }
 
 impl AutoCompactor {
@@ -35,7 +37,7 @@ impl AutoCompactor {
             AutoCompaction::Periodic(period) => (now, now + period),
             AutoCompaction::Revision(_) => (now + REVISION_INTERVAL, now),
         };
-        AutoCompactor { mode, samples: VecDeque::new(), next, last: 0, not_before }
+        AutoCompactor { mode, samples: VecDeque::new(), next, last: 0, not_before, under_way: None }
     }
 
     /// The revision to compact to now, if any. `leads` is asked only when one is due.
@@ -75,6 +77,33 @@ impl AutoCompactor {
     }
 }
 
+/// Tells of a compaction by itself, in etcd's words.
+macro_rules! tell {
+    ($self:ident, $verb:literal, $revision:expr $(, $key:literal => $value:expr)*) => {
+        match $self.mode {
+            AutoCompaction::Off => {}
+            AutoCompaction::Periodic(period) => line!(Info, concat!($verb, " auto periodic compaction"),
+                "revision" => $revision, "compact-period" => log::duration(period) $(, $key => $value)*),
+            AutoCompaction::Revision(count) => line!(Info, concat!($verb, " auto revision compaction"),
+                "revision" => $revision, "revision-compaction-retention" => count $(, $key => $value)*),
+        }
+    };
+}
+
+impl AutoCompactor {
+    fn tell_starting(&mut self, revision: i64, now: Moment) {
+        self.under_way = Some((revision, now));
+        tell!(self, "starting", revision);
+    }
+
+    /// A compaction to `revision` was applied.
+    pub(crate) fn tell_completed(&mut self, revision: i64, now: Moment) {
+        if let Some((_, since)) = self.under_way.take_if(|(wanted, _)| *wanted <= revision) {
+            tell!(self, "completed", revision, "took" => log::duration(now.since(since)));
+        }
+    }
+}
+
 impl Core {
     pub(super) fn run_auto_compaction(&mut self) {
         let leads = self.is_leader();
@@ -83,7 +112,7 @@ impl Core {
         if target <= self.state.store().compacted() {
             return;
         }
-        line!(Info, "starting auto compaction", "revision" => target);
+        self.auto_compaction.tell_starting(target, self.now);
         let compaction = CompactionRequest { revision: target, physical: false };
         self.propose_own(InternalRaftRequest {
             compaction: Some(compaction),

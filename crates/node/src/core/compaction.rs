@@ -1,8 +1,10 @@
 //! Carrying out compactions in steps, and the answers that wait for them.
 
+use std::time::Duration;
+
 use mvcc::CompactStep;
 use state::State;
-use telemetry::metrics;
+use telemetry::{line, log, metrics};
 use types::Moment;
 
 use super::{Core, outbox::ReplyTo};
@@ -23,6 +25,10 @@ pub(crate) struct Compaction {
     waiting: Vec<Waiting>,
     /// Begun at.
     since: Option<Moment>,
+    /// Rows that compaction had deleted before.
+    rows_before: u64,
+    /// What the last one computed.
+    hash: Option<mvcc::KvHash>,
 }
 
 #[derive(Debug)]
@@ -53,8 +59,11 @@ impl Core {
     /// There is something to compact.
     pub(super) fn begin_compaction(&mut self) {
         self.compaction.next.get_or_insert(self.now);
-        self.compaction.since.get_or_insert(self.now);
         let store = self.state.store();
+        if self.compaction.since.is_none() {
+            self.compaction.since = Some(self.now);
+            self.compaction.rows_before = store.rows_compacted();
+        }
         self.hub.compacted(store.compacted());
         metrics().debugging_mvcc_compact_revision.set(store.compacted());
     }
@@ -84,7 +93,11 @@ impl Core {
         let share = self.config.compaction_sleep.mul_f64(rows as f64 / batch as f64);
         let pause = Some(self.clock.now() + share);
         let millis = self.clock.now().since(begun).as_secs_f64() * 1e3;
-        metrics().debugging_mvcc_db_compaction_pause_duration_milliseconds.observe(millis);
+        let m = metrics();
+        // A step takes from the index, the file, or both.
+        m.debugging_mvcc_db_compaction_pause_duration_milliseconds.observe(millis);
+        m.debugging_mvcc_index_compaction_pause_duration_milliseconds.observe(millis);
+        m.debugging_mvcc_db_compaction_keys_total.raise_to(self.state.store().rows_compacted());
         self.compaction.next = match step {
             Ok(CompactStep::Working | CompactStep::Pinned { .. }) => pause,
             Ok(CompactStep::Hash(job)) => {
@@ -109,16 +122,24 @@ impl Core {
 
     pub(super) fn compaction_hashed(&mut self, result: Result<mvcc::KvHash, String>) {
         if let Err(error) = &result {
-            telemetry::line!(Warn, "the hash of a compaction could not be computed", "error" => error.clone());
+            line!(Warn, "the hash of a compaction could not be computed", "error" => error.clone());
         }
-        self.state.store_mut().compaction_hashed(result.ok());
+        if let Ok(hash) = &result {
+            line!(Info, "storing new hash",
+                "hash" => hash.hash, "revision" => hash.revision, "compact-revision" => hash.compacted);
+        }
+        let hash = result.ok();
+        self.compaction.hash = hash;
+        self.state.store_mut().compaction_hashed(hash);
         self.compaction.next = Some(self.now);
     }
 
     fn compaction_idle(&mut self) {
         if let Some(since) = self.compaction.since.take() {
-            let millis = self.now.since(since).as_secs_f64() * 1e3;
+            let took = self.now.since(since);
+            let millis = took.as_secs_f64() * 1e3;
             metrics().debugging_mvcc_db_compaction_total_duration_milliseconds.observe(millis);
+            self.tell_compacted(took);
             metrics().debugging_mvcc_db_compaction_last.set((self.clock.unix_ms() / 1000) as i64);
         }
         if self.compaction.waiting.is_empty() {
@@ -135,6 +156,20 @@ impl Core {
         if batch.is_none() {
             self.answer_compacted(0);
         }
+    }
+
+    fn tell_compacted(&mut self, took: Duration) {
+        let store = self.state.store();
+        let (size, in_use) = (self.persist.backend_size(), self.persist.backend_in_use());
+        line!(Info, "finished scheduled compaction",
+            "compact-revision" => store.compaction_finished(),
+            "took" => log::duration(took),
+            "number-of-keys-compacted" => store.rows_compacted() - self.compaction.rows_before,
+            "hash" => self.compaction.hash.take().map_or(0, |hash| hash.hash),
+            "current-db-size-bytes" => size,
+            "current-db-size" => log::size(size),
+            "current-db-size-in-use-bytes" => in_use,
+            "current-db-size-in-use" => log::size(in_use));
     }
 
     /// A batch is durable: answers that waited for it.

@@ -121,6 +121,7 @@ impl Core {
     pub(super) fn meter_turn(&mut self) {
         self.meters.count(self.state.counts());
         let m = metrics();
+        m.mvcc_db_open_read_transactions.set(self.persist.committed.readers() as i64);
         let stats = self.hub.stats();
         m.debugging_mvcc_watcher_total.set(stats.watchers as i64);
         m.debugging_mvcc_slow_watcher_total.set(stats.lagging as i64);

@@ -275,7 +275,12 @@ impl Core {
         if applied_since <= self.config.snapshot_count && !forced {
             return;
         }
-        line!(Info, "triggering snapshot", "local-member-applied-index" => index);
+        line!(Info, "triggering snapshot",
+            "local-member-id" => self.member_id.to_string(),
+            "local-member-applied-index" => index,
+            "local-member-snapshot-index" => self.persist.last_snapshot,
+            "local-member-snapshot-count" => self.config.snapshot_count,
+            "snapshot-forced" => forced);
         self.persist.last_snapshot = index;
         let data = bytes::Bytes::from(membership);
         let meta = SnapshotMeta { index, term, conf_state: conf_state.clone() };
@@ -293,7 +298,9 @@ impl Core {
         let keep = self.config.snapshot_catchup_entries;
         if index > keep {
             // Refused when that was forgotten before: then there is nothing to do.
-            let _ = self.raft.store_mut().compact(index - keep);
+            if self.raft.store_mut().compact(index - keep).is_ok() {
+                line!(Debug, "compacted Raft logs", "compact-index" => index - keep);
+            }
         }
         if self.persist.gauge.level() > Level::Ample {
             self.purge();

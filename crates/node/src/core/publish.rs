@@ -6,7 +6,7 @@ use proto::{
     etcdserverpb::InternalRaftRequest,
     membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest},
 };
-use telemetry::line;
+use telemetry::{line, log};
 use types::Moment;
 
 use super::Core;
@@ -44,7 +44,7 @@ impl Core {
         }
         match self.publisher.asked_at {
             Some(_) if self.is_published() && self.state.applied() > self.publisher.asked_after => {
-                line!(Info, "published local member to cluster through raft", "local-member-id" => self.member_id.to_string());
+                self.tell_published();
                 if let Some(published) = self.publisher.published.take() {
                     // Whoever waited may have given up.
                     let _ = published.try_send(());
@@ -56,6 +56,15 @@ impl Core {
                 self.propose_cluster_version();
             }
         }
+    }
+
+    fn tell_published(&self) {
+        let (name, urls) = (&self.config.name, self.config.advertise_client_urls.join(" "));
+        line!(Info, "published local member to cluster through raft",
+            "local-member-id" => self.member_id.to_string(),
+            "local-member-attributes" => format!("{{Name:{name} ClientURLs:[{urls}]}}"),
+            "cluster-id" => self.cluster_id.to_string(),
+            "publish-timeout" => log::duration(self.config.request_timeout()));
     }
 
     /// Whether this member leads and has committed an entry of its term.
@@ -91,7 +100,12 @@ impl Core {
         }
         self.migrate_storage();
         let Some(next) = self.state.cluster().next_version(&[Some(server_version())]) else { return };
-        line!(Info, "setting up cluster version", "cluster-version" => next.to_string());
+        match self.state.cluster().version() {
+            None => line!(Info, "setting up initial cluster version using v3 API",
+                "cluster-version" => next.cluster_text()),
+            Some(now) => line!(Info, "updating cluster version using v3 API",
+                "from" => now.cluster_text(), "to" => next.cluster_text()),
+        }
         let cluster_version_set = Some(ClusterVersionSetRequest { ver: next.to_string() });
         self.propose_own(InternalRaftRequest { cluster_version_set, ..InternalRaftRequest::default() });
     }
@@ -106,7 +120,11 @@ impl Core {
     fn migrate(&mut self) {
         match self.state.migrate_storage(None) {
             Ok(false) => {}
-            Ok(true) => self.persist.want_commit(),
+            Ok(true) => {
+                let version = self.state.storage_version().map(|version| version.to_string());
+                line!(Info, "updated storage version", "new-storage-version" => version);
+                self.persist.want_commit();
+            }
             Err(error) => line!(Warn, "failed to update storage version", "error" => error),
         }
     }

@@ -49,6 +49,7 @@ impl Core {
         match done {
             LogDone::Appended { works, hard_state, synced, timing } => {
                 metrics().disk_wal_write_duration_seconds.observe(timing.write_secs);
+                metrics().disk_wal_write_bytes_total.add(timing.bytes as i64);
                 if synced {
                     metrics().disk_wal_fsync_duration_seconds.observe(timing.sync_secs);
                 }

@@ -1,6 +1,6 @@
 //! Maintenance.Snapshot: the backend file in pieces, then its SHA-256 (contract/semantics.md 9.8).
 
-use std::pin::pin;
+use std::{pin::pin, time::Instant};
 
 use bytes::Bytes;
 use proto::etcdserverpb::{SnapshotRequest, SnapshotResponse};
@@ -24,6 +24,7 @@ pub(super) async fn snapshot<M: Member>(call: &mut Call<M>) -> Result<(), End> {
     let caller = std::mem::take(&mut call.caller);
     let image = call.exchange.wait(pin!(call.thread.member.snapshot(caller, request))).await??;
     call.hold_bytes(2 * BLOCK)?;
+    let _duration = Duration { began: Instant::now() };
     let version = image.version().to_owned();
     let mut left = image.file_len();
     let mut reader = Reader { image, offset: 0, digest: Sha256::new() };
@@ -47,6 +48,18 @@ pub(super) async fn snapshot<M: Member>(call: &mut Call<M>) -> Result<(), End> {
     }
     let blob = Bytes::copy_from_slice(&reader.digest.finalize());
     call.send(&SnapshotResponse { remaining_bytes: 0, blob, version, header: None }).await
+}
+
+/// Observes for how long an image was held, however its transfer ended.
+struct Duration {
+    began: Instant,
+}
+
+impl Drop for Duration {
+    fn drop(&mut self) {
+        let histogram = &telemetry::metrics().disk_backend_snapshot_duration_seconds;
+        histogram.observe(self.began.elapsed().as_secs_f64());
+    }
 }
 
 struct Reader<I> {

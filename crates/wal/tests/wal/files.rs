@@ -183,6 +183,10 @@ fn a_disk_short_of_space_gets_no_prepared_segment() {
     assert!(disk.contents(&last_segment(&disk)).unwrap().len() < 1000);
     disk.set_capacity(Some(disk.used() + 7000));
     assert!(wal.preparer().prepare().unwrap());
+    // And what was made can be given back.
+    assert!(wal.preparer().discard() && wal.preparer().needed());
+    assert_eq!(disk.free_bytes(&wal_dir()).unwrap(), 7000);
+    assert!(!wal.preparer().discard());
 }
 
 /// At no moment of a cut may a power loss leave a name that etcd takes into use with anything but zeros in it.

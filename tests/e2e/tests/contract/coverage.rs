@@ -73,11 +73,20 @@ struct Figures {
     rows: usize,
     covered: usize,
     by_kind: [usize; 3],
+    /// Rows that only tests of known gaps are about.
+    faulty: usize,
+}
+
+/// Rows of tests that show a known gap.
+fn in_doubt(table: &str) -> Vec<&'static str> {
+    let known = cases().into_iter().filter(|case| KNOWN_GAPS.iter().any(|gap| gap.test == case.name));
+    known.filter(|case| case.table == table).flat_map(|case| case.rows).copied().collect()
 }
 
 fn figures(table: &str) -> Figures {
     let (covered, gaps) = (covered(table), gaps(table));
-    let mut figures = Figures { rows: 0, covered: 0, by_kind: [0; 3] };
+    let mut figures = Figures { rows: 0, covered: 0, by_kind: [0; 3], faulty: 0 };
+    let in_doubt = in_doubt(table);
     let mut neither = Vec::new();
     let keys: Vec<String> = table::rows(table).into_iter().map(|row| row.key).collect();
     for key in &keys {
@@ -88,6 +97,7 @@ fn figures(table: &str) -> Figures {
             (Some(tests), Some(gap)) => {
                 panic!("{table}: {key} is proved by {tests:?}, and a gap: {}", gap.reason)
             }
+            (None, None) if in_doubt.contains(&key.as_str()) => figures.faulty += 1,
             (None, None) => neither.push(key),
         }
     }
@@ -103,17 +113,17 @@ fn section() -> String {
     let mut text = String::from(
         "A row of `contract/` counts as covered when a named test of `tests/e2e` sends the request to a running server \
          and compares code, text or value.\n\n\
-         | table | rows | not of one member | of one member | covered | later parts | untested |\n\
-         |---|---|---|---|---|---|---|\n",
+         | table | rows | not of one member | of one member | covered | later parts | faulty | untested |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
     for table in table::TABLES {
-        let Figures { rows, covered, by_kind: [elsewhere, later, untested] } = figures(table);
+        let Figures { rows, covered, by_kind: [elsewhere, later, untested], faulty } = figures(table);
         let own = rows - elsewhere;
         let percent = 100.0 * covered as f64 / own as f64;
         let today = 100.0 * covered as f64 / (own - later) as f64;
         text += &format!(
             "| {table} | {rows} | {elsewhere} | {own} | {covered} ({percent:.0} %; {today:.0} % without later parts) | \
-             {later} | {untested} |\n"
+             {later} | {faulty} | {untested} |\n"
         );
     }
     for (kind, title) in [
@@ -145,9 +155,9 @@ fn section() -> String {
 #[test]
 fn every_row_has_a_test_or_a_reason() {
     for table in table::TABLES {
-        let Figures { rows, covered, by_kind } = figures(table);
+        let Figures { rows, covered, by_kind, faulty } = figures(table);
         println!(
-            "{table}: {rows} rows, {covered} covered, not of one member / later / untested: {by_kind:?}"
+            "{table}: {rows} rows, {covered} covered, {faulty} faulty, elsewhere/later/untested {by_kind:?}"
         );
         for (row, tests) in self::covered(table) {
             println!("  {row}: {}", tests.join(", "));

@@ -112,10 +112,9 @@ pub(crate) fn read_wal(path: &Path) -> Vec<(i64, Bytes)> {
     records
 }
 
-/// Writes a segment anew, with right checksums.
-pub(crate) fn write_wal(path: &Path, records: &[(i64, Bytes)]) {
+/// Writes a segment anew, with right checksums that go on from `crc`; gives the last one.
+pub(crate) fn write_wal(path: &Path, mut crc: u32, records: &[(i64, Bytes)]) -> u32 {
     let mut bytes = Vec::new();
-    let mut crc = 0;
     for (kind, data) in records {
         crc = crc32c::crc32c_append(crc, data);
         let data = (*kind != kind::CRC).then(|| data.clone());
@@ -128,6 +127,7 @@ pub(crate) fn write_wal(path: &Path, records: &[(i64, Bytes)]) {
     }
     bytes.resize(bytes.len() + 4096, 0);
     fs::write(path, bytes).expect("the segment can be written");
+    crc
 }
 
 /// Changes the records of the only segment.
@@ -135,7 +135,7 @@ pub(crate) fn edit_wal(data: &Path, edit: impl FnOnce(&mut Vec<(i64, Bytes)>)) {
     forget_sums(data);
     let mut records = read_wal(&segment(data));
     edit(&mut records);
-    write_wal(&segment(data), &records);
+    write_wal(&segment(data), 0, &records);
 }
 
 /// The last hard state in the log.
@@ -144,7 +144,15 @@ pub(crate) fn last_state(records: &[(i64, Bytes)]) -> HardState {
     HardState::decode(&data[..]).expect("a state")
 }
 
-/// All files below a directory, but for what Mainstay keeps for itself.
+/// Where a snapshot that was received from a leader would stand, for the point that the log starts from.
+pub(crate) fn received_snapshot(data: &Path) -> PathBuf {
+    let records = read_wal(&segment(data));
+    let (_, last) = records.iter().rev().find(|(kind, _)| *kind == kind::SNAPSHOT).expect("a log has one");
+    let start = walpb::Snapshot::decode(&last[..]).expect("a snapshot record");
+    snap_dir(data).join(format!("{:016x}.snap.db", start.index()))
+}
+
+/// All files below a directory, but for what Mainstay keeps for itself and segments that are prepared ahead.
 pub(crate) fn files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut dirs = vec![data.to_owned()];
@@ -155,7 +163,7 @@ pub(crate) fn files(data: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
                 if !path.ends_with("member/mainstay") {
                     dirs.push(path);
                 }
-            } else {
+            } else if !path.ends_with("wal/0.tmp") {
                 found.insert(path.clone(), fs::read(&path).expect("a file can be read"));
             }
         }

@@ -1,5 +1,7 @@
 //! The contract, row by row, against a running server.
 
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
 mod bad_input;
 mod common;
 mod coverage;

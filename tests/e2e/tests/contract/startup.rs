@@ -1,6 +1,11 @@
 //! Starts that are refused: with the text of contract/errors.tsv, and with nothing changed on disk.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use e2e::{
@@ -36,7 +41,6 @@ e2e::cases! { KNOWN_GAPS;
     db_snapshot_missing => "errors" ["db snapshot missing"];
     db_behind_snapshot => "errors" ["db behind snapshot"];
     wal_metadata => "errors" ["wal metadata"];
-    wal_snapshot => "errors" ["wal snapshot"];
     wal_gap => "errors" ["wal gap"];
     wal_file => "errors" ["wal file"];
     wal_crc => "errors" ["wal crc"];
@@ -136,11 +140,10 @@ fn duplicate_url() {
 
 fn storage_version() {
     let data = damage::used();
-    for version in ["3.8.0", "3.4.0", "4.0.0"] {
+    for version in ["3.8.0", "3.4.0"] {
         edit_db(data.path(), &[Write::put(bucket::META, bucket::meta::STORAGE_VERSION, version)]);
         let exit = refused(data.path(), &[]);
         assert_says(&exit, "storage version", &["version \"", "\" is not supported"]);
-        assert!(exit.stderr.contains(&version[..3]), "{exit:?}");
     }
 }
 
@@ -165,12 +168,8 @@ fn learners() {
 /// 14.13: the received snapshot of the start point becomes the database, and then is the wrong one.
 fn db_missing() {
     let data = damage::used_with_snapshot();
-    let records = damage::read_wal(&segment(data.path()));
-    let (_, last) = records.iter().rev().find(|(kind, _)| *kind == kind::SNAPSHOT).unwrap();
-    let start = proto::walpb::Snapshot::decode(&last[..]).unwrap();
     damage::forget_sums(data.path());
-    let received = damage::snap_dir(data.path()).join(format!("{:016x}.snap.db", start.index()));
-    fs::rename(damage::db(data.path()), received).unwrap();
+    fs::rename(damage::db(data.path()), damage::received_snapshot(data.path())).unwrap();
     let exit = refused(data.path(), &[]);
     assert_says(&exit, "db missing", &["database file (", ") of the backend is missing"]);
 }
@@ -183,7 +182,8 @@ fn db_snapshot_missing() {
     assert_says(&exit, "db snapshot missing", &[&message("db snapshot missing")]);
 }
 
-/// The database is of before the snapshot that the log starts from.
+/// The database is of before the snapshot that the log starts from, and so is what stands where the snapshot of
+/// that point belongs.
 fn db_behind_snapshot() {
     let data = damage::used();
     let old = fs::read(damage::db(data.path())).unwrap();
@@ -194,6 +194,7 @@ fn db_behind_snapshot() {
     }
     server.stop();
     damage::forget_sums(data.path());
+    fs::write(damage::received_snapshot(data.path()), &old).unwrap();
     fs::write(damage::db(data.path()), old).unwrap();
     let exit = refused(data.path(), &[]);
     assert_says(&exit, "db behind snapshot", &["database file (", ") does not match with snapshot (index "]);
@@ -213,12 +214,6 @@ fn wal_metadata() {
 
 fn without_snapshot(records: &mut Vec<(i64, Bytes)>) {
     records.retain(|(kind, _)| *kind != kind::SNAPSHOT);
-}
-
-fn wal_snapshot() {
-    let data = damage::used();
-    edit_wal(data.path(), without_snapshot);
-    assert_says(&refused(data.path(), &[]), "wal snapshot", &[&message("wal snapshot")]);
 }
 
 fn with_a_gap(records: &mut Vec<(i64, Bytes)>) {
@@ -313,7 +308,7 @@ fn nothing_is_changed_by_a_refusal() {
             edit_db(data, &[Write::put(bucket::META, bucket::meta::STORAGE_VERSION, "3.8.0")]);
         }),
         ("cluster version", |data| {
-            edit_db(data, &[Write::put(bucket::CLUSTER, bucket::cluster::VERSION, "3.8.0")])
+            edit_db(data, &[Write::put(bucket::CLUSTER, bucket::cluster::VERSION, "3.8.0")]);
         }),
         ("wal metadata", |data| edit_wal(data, with_other_metadata)),
         ("wal snapshot", |data| edit_wal(data, without_snapshot)),
@@ -331,11 +326,15 @@ fn nothing_is_changed_by_a_refusal() {
         let exit = refused(dir.path(), &[]);
         assert_eq!(exit.code, Some(1), "{name}: {exit:?}");
         assert!(exit.log().iter().any(|line| line["level"] == "fatal"), "{name}: {exit:?}");
-        let after = damage::files(dir.path());
-        let changed: Vec<_> =
-            files.keys().chain(after.keys()).filter(|path| files.get(*path) != after.get(*path)).collect();
-        assert!(changed.is_empty(), "{name}: {changed:?}");
+        assert_unchanged(&files, dir.path(), name);
     }
+}
+
+fn assert_unchanged(before: &BTreeMap<PathBuf, Vec<u8>>, data: &Path, what: &str) {
+    let after = damage::files(data);
+    let all = before.keys().chain(after.keys());
+    let changed: Vec<_> = all.filter(|path| before.get(*path) != after.get(*path)).collect();
+    assert!(changed.is_empty(), "{what}: {changed:?}");
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -374,7 +373,7 @@ fn another_cluster_is_refused() {
     assert_eq!(exit.code, Some(1), "{exit:?}");
     let told = exit.fatal().to_string();
     assert!(told.contains("different members or clusters"), "{told}");
-    assert_eq!(damage::files(one.path()), files, "nothing is changed");
+    assert_unchanged(&files, one.path(), "another cluster");
 }
 
 /// 8.9: with a log, flags for the start of a cluster count no more.

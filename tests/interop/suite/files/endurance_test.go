@@ -103,6 +103,9 @@ func (e *endurance) run() {
 		return e.crew.work(e.ctx, c, 500, 1000)
 	}))
 	e.pass("at the end")
+	if e.writer.Path == e.target.Path {
+		e.leave()
+	}
 	first, last := e.segments()
 	e.Logf("%d acknowledged writes, revision %d; segments 0..%d, %d purged; %d snapshot records; %d kills; %d copies to %s and back to %s",
 		e.crew.written.Load(), e.crew.head.Load(), last, first, len(e.snapshots), *killsFlag, e.passed, e.reader.Label, e.back.Label)
@@ -221,6 +224,20 @@ func (e *endurance) pass(what string) {
 	}
 	e.passed++
 	e.removeLogs()
+}
+
+// leave goes back to 3.6 by its rules, on the directory itself.
+func (e *endurance) leave() {
+	e.Helper()
+	var known *Manifest
+	err := WithServer(e.ctx, e.writer, e.work, e.dir, func(c *harness.Client) (err error) {
+		known, err = Describe(e.ctx, c)
+		return err
+	}, e.args()...)
+	e.must("before the downgrade", err)
+	known.Server = e.writer.Label
+	e.must("downgrade", downgrade(e.ctx, e.writer, e.work, e.dir))
+	newJourney(e.T, e.dir, known).leg(harness.MustEtcd(e.T, "3.6"), 100)
 }
 
 // removeLogs keeps the work directory small.

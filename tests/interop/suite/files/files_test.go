@@ -169,20 +169,24 @@ func TestDowngrade(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		err = WithServer(ctx, bin, t.TempDir(), dir, func(c *harness.Client) error {
-			if err := waitStorage(ctx, c, "3.7.0"); err != nil {
-				return err
-			}
-			enable := &pb.DowngradeRequest{Action: pb.DowngradeRequest_ENABLE, Version: "3.6.0"}
-			if _, err := c.Maintenance.Downgrade(ctx, enable); err != nil {
-				return err
-			}
-			return waitStorage(ctx, c, "3.6.0")
-		})
-		if err != nil {
+		if err := downgrade(ctx, bin, t.TempDir(), dir); err != nil {
 			t.Fatal(err)
 		}
 		newJourney(t, dir, known).leg(old, 300)
+	})
+}
+
+// downgrade boots a server on a directory and leaves it ready for 3.6.
+func downgrade(ctx context.Context, bin harness.Binary, work, dir string) error {
+	return WithServer(ctx, bin, work, dir, func(c *harness.Client) error {
+		if err := waitStorage(ctx, c, "3.7.0"); err != nil {
+			return err
+		}
+		enable := &pb.DowngradeRequest{Action: pb.DowngradeRequest_ENABLE, Version: "3.6.0"}
+		if _, err := c.Maintenance.Downgrade(ctx, enable); err != nil {
+			return err
+		}
+		return waitStorage(ctx, c, "3.6.0")
 	})
 }
 

@@ -33,7 +33,7 @@ fn put_makes_one_revision() {
     assert_eq!((revision(&empty.header), empty.count, empty.kvs.len(), empty.more), (1, 0, 0, false));
     assert_eq!(revision(&put_ok(&client, "a", "1").header), 2);
     let second = client.ok(pb::PutRequest { prev_kv: true, ..put("a", "2") });
-    let header = second.header.clone().unwrap();
+    let header = second.header.unwrap();
     assert_eq!(header.revision, 3);
     assert!(header.cluster_id != 0 && header.member_id != 0 && header.raft_term == 2, "{header:?}");
     let before = second.prev_kv.unwrap();
