@@ -33,7 +33,7 @@ pub(crate) enum BackendDone {
     /// Batch number `batch` is durable.
     Committed { batch: u64, snapshot: Snapshot, size: u64, size_in_use: u64, secs: f64 },
     /// A step of a defragmentation; `done`: there is nothing left to do.
-    Defragmented { done: bool, snapshot: Snapshot, size: u64, size_in_use: u64, secs: f64 },
+    Defragmented { done: bool, snapshot: Snapshot, size: u64, size_in_use: u64 },
     /// The file cannot be trusted any more; the member stops.
     Failed(String),
 }
@@ -99,7 +99,6 @@ impl BackendThread {
     }
 
     fn defragment(&mut self) -> Result<BackendDone, String> {
-        let begun = Instant::now();
         let step = self.db.shrink_step(DEFRAG_PAGES_PER_STEP).map_err(|e| e.to_string())?;
         if !step.done {
             self.db.commit().map_err(|e| e.to_string())?;
@@ -109,7 +108,6 @@ impl BackendThread {
             snapshot: self.db.snapshot(),
             size: self.db.size(),
             size_in_use: self.db.size_in_use(),
-            secs: begun.elapsed().as_secs_f64(),
         })
     }
 

@@ -14,14 +14,14 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bolt::{BoltError, Db};
 use cluster::{ClusterError, InitialCluster, bootstrap_entries, cluster_id};
 use consensus::{MemLog, RawNode};
 use state::{OpenError, State};
-use telemetry::line;
+use telemetry::{line, log};
 use types::{
     ClusterId, MemberId, bucket,
     raft::{Entry, HardState, Snapshot, SnapshotMeta},
@@ -32,7 +32,7 @@ use wal::{Metadata, Recovered, SnapshotRecord, Wal, WalError, WalOptions, snap};
 use crate::{
     api::{NodeHandle, Summary},
     backend_thread,
-    config::Config,
+    config::{Config, QUOTA_BYTES_DEFAULT},
     core::{Clock, Core, Parts},
     inbox::Inbox,
     input::Input,
@@ -157,9 +157,15 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
         ..WalOptions::default()
     };
     let has_log = wal::exists(&**disk, &config.wal_dir())?;
+    let begun = Instant::now();
     let db = open_backend(config, disk)?;
+    line!(Info, "opened backend db",
+        "path" => config.db_path().display().to_string(), "took" => log::duration(begun.elapsed()));
     sync_directories(config, &**disk)?;
     let state = open_state(config, &db)?;
+    line!(Info, "restore consistentIndex", "index" => state.applied());
+    line!(Info, "kvstore restored", "current-rev" => state.store().revision());
+    tell_quota(config);
     snap::remove_leftovers(&**disk, &config.snap_dir()).map_err(|e| BootError::Mismatch(e.to_string()))?;
     if has_log {
         let (wal, recovered) = Wal::open(Arc::clone(disk), &config.wal_dir(), options)?;
@@ -176,6 +182,22 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
     let (metadata, entries) = new_cluster(config)?;
     let wal = Wal::create(Arc::clone(disk), &config.wal_dir(), metadata, options)?;
     begin(wal, db, state, metadata, entries)
+}
+
+fn tell_quota(config: &Config) {
+    let name = "v3-applier";
+    let size = config.quota_reported;
+    match config.quota_bytes {
+        None => {
+            line!(Info, "disabled backend quota", "quota-name" => name, "quota-size-bytes" => size);
+        }
+        Some(bytes) if bytes == QUOTA_BYTES_DEFAULT => {
+            line!(Info, "enabled backend quota with default value",
+            "quota-name" => name, "quota-size-bytes" => size, "quota-size" => log::size(bytes))
+        }
+        Some(bytes) => line!(Info, "enabled backend quota",
+            "quota-name" => name, "quota-size-bytes" => size, "quota-size" => log::size(bytes)),
+    }
 }
 
 /// Makes the names on the way to our files durable: without them, a power loss could take the whole directory,
@@ -269,7 +291,7 @@ fn begin(
     wal.append(&entries, hard_state)?;
     wal.sync()?;
     wal.sync_side();
-    line!(Info, "starting a new cluster", "local-member-id" => metadata.node_id.to_string(), "cluster-id" => metadata.cluster_id.to_string());
+    line!(Info, "starting local member", "local-member-id" => metadata.node_id.to_string(), "cluster-id" => metadata.cluster_id.to_string());
     Ok(Opened { wal, db, state, metadata, start: SnapshotRecord::default(), hard_state, entries })
 }
 
@@ -332,6 +354,18 @@ fn resume(
     Ok(Opened { wal, db, state, metadata, start, hard_state, entries })
 }
 
+fn tell_starting(state: &State, member_id: MemberId, cluster_id: ClusterId) {
+    let member = member_id.to_string();
+    match state.cluster().version() {
+        Some(version) => line!(Info, "starting etcd server",
+            "local-member-id" => member, "local-server-version" => crate::SERVER_VERSION,
+            "cluster-id" => cluster_id.to_string(), "cluster-version" => version.cluster_text()),
+        None => line!(Info, "starting etcd server",
+            "local-member-id" => member, "local-server-version" => crate::SERVER_VERSION,
+            "cluster-version" => "to_be_decided"),
+    }
+}
+
 /// Starts raft and the threads.
 fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -> Result<Member, BootError> {
     let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
@@ -348,6 +382,7 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
         seed: config.seed,
         ..consensus::Config::new(member_id.0)
     };
+    tell_starting(&state, member_id, cluster_id);
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
     space.serve(&inbox, wal.preparer());
@@ -364,7 +399,7 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
         committed: db.snapshot(),
         backend_size: (db.size(), db.size_in_use()),
         last_snapshot,
-        log: log_thread::start(wal, disk, config.snap_dir(), Arc::clone(&inbox)),
+        log: log_thread::start(wal, disk, (config.wal_dir(), config.snap_dir()), Arc::clone(&inbox)),
         backend: backend_thread::start(db, Arc::clone(&inbox)),
         reader: reader_thread::start(Arc::clone(&inbox)),
         inbox: Arc::clone(&inbox),

@@ -86,8 +86,7 @@ pub(crate) struct Core {
     ranges: ranges::Ranges,
     /// Empty between turns; lends its memory to the hub's effects.
     watch_effects: Vec<watch::Effect>,
-    /// Waits for a defragmentation.
-    defragmenting: Vec<outbox::ReplyTo>,
+    defragmentation: maintenance::Defragmentation,
     /// Why the core stops, once it does.
     stopping: Option<Stop>,
 }
@@ -163,7 +162,7 @@ impl Core {
             watch_effects: Vec::new(),
             ranges: ranges::Ranges::default(),
             meters: meters::Meters::default(),
-            defragmenting: Vec::new(),
+            defragmentation: maintenance::Defragmentation::default(),
             stopping: None,
             config,
         };

@@ -4,10 +4,14 @@
 //! asks for a sync, every batch ends with the newest one anyway, and a write of its own would cost the next
 //! batch a second sync.
 
-use std::{path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use consensus::AppendWork;
-use telemetry::{line, metrics};
+use telemetry::{line, log, metrics};
 use types::raft::{Entry, HardState, Snapshot};
 use vfs::Disk;
 use wal::{
@@ -16,6 +20,9 @@ use wal::{
 };
 
 use crate::{inbox::Inbox, input::Input, worker::Worker};
+
+/// A sync that takes longer is warned about (upstream: server/storage/wal/wal.go, `warnSyncDuration`).
+const SYNC_EXPECTED: Duration = Duration::from_secs(1);
 
 /// Work for the log thread, done in the order given.
 #[derive(Debug)]
@@ -60,21 +67,22 @@ struct LogThread {
     /// A hard state with a newer commit index than the last one written.
     held: Option<HardState>,
     disk: Arc<dyn Disk>,
+    wal_dir: PathBuf,
     snap_dir: PathBuf,
     core: Arc<Inbox<Input>>,
 }
 
-/// Starts the thread that owns `wal`.
+/// Starts the thread that owns `wal`; `dirs` are its folder and that of `.snap` files.
 pub(crate) fn start(
     wal: Wal,
     disk: Arc<dyn Disk>,
-    snap_dir: PathBuf,
+    (wal_dir, snap_dir): (PathBuf, PathBuf),
     core: Arc<Inbox<Input>>,
 ) -> Worker<LogJob> {
     Worker::start("log", move |jobs| {
         let preparer = wal.preparer();
         let prepare = start_preparer(preparer.clone());
-        let mut thread = LogThread { wal, preparer, prepare, held: None, disk, snap_dir, core };
+        let mut thread = LogThread { wal, preparer, prepare, held: None, disk, wal_dir, snap_dir, core };
         thread.run(jobs);
     })
 }
@@ -133,7 +141,12 @@ impl LogThread {
             let written = Instant::now();
             self.wal.sync().map_err(|e| e.to_string())?;
             timing.write_secs = (written - begun).as_secs_f64();
-            timing.sync_secs = written.elapsed().as_secs_f64();
+            let took = written.elapsed();
+            timing.sync_secs = took.as_secs_f64();
+            if took > SYNC_EXPECTED {
+                line!(Warn, "slow fdatasync",
+                    "took" => log::duration(took), "expected-duration" => log::duration(SYNC_EXPECTED));
+            }
             // A tail that was replaced makes the log shorter.
             timing.bytes = self.wal.size().saturating_sub(before);
             self.held = None;
@@ -160,8 +173,15 @@ impl LogThread {
             LogJob::Append { .. } => unreachable!("appends are gathered by the caller"),
             LogJob::Snapshot(snapshot) => self.save_snapshot(&snapshot)?,
             LogJob::Purge { keep_segments, keep_snaps, below } => {
-                self.wal.purge(keep_segments, below).map_err(|e| e.to_string())?;
-                snap::purge(&*self.disk, &self.snap_dir, keep_snaps).map_err(|e| e.to_string())?;
+                let segments = self.wal.purge(keep_segments, below).map_err(|e| e.to_string())?;
+                let snaps =
+                    snap::purge(&*self.disk, &self.snap_dir, keep_snaps).map_err(|e| e.to_string())?;
+                for name in segments {
+                    line!(Info, "purged", "path" => self.wal_dir.join(name.file_name()).display().to_string());
+                }
+                for name in snaps {
+                    line!(Info, "purged", "path" => self.snap_dir.join(name.file_name()).display().to_string());
+                }
             }
             LogJob::SyncSide => self.wal.sync_side(),
             LogJob::Stop => {

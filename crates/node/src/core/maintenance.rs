@@ -9,7 +9,8 @@ use proto::{
     },
     membershippb::DowngradeInfoSetRequest,
 };
-use telemetry::{line, metrics};
+use telemetry::{line, log, metrics};
+use types::Moment;
 
 use super::{Core, outbox::ReplyTo};
 use crate::{
@@ -31,6 +32,16 @@ pub(crate) enum AfterFlush {
     Hash(ReplyTo),
     /// A hash over keys that has to be computed.
     HashKv(ReplyTo, Box<mvcc::HashPlan>),
+}
+
+/// The running defragmentation.
+#[derive(Debug, Default)]
+pub(crate) struct Defragmentation {
+    /// Waits for its end; nobody while none is running.
+    waiting: Vec<ReplyTo>,
+    begun: Moment,
+    /// Of the file, when it began: its size, and bytes of that in use.
+    before: (u64, u64),
 }
 
 impl Core {
@@ -110,7 +121,10 @@ impl Core {
                 let answer =
                     self.persist.committed.image().map_err(|e| Error::Storage(e.to_string())).map(|image| {
                         let image = SnapshotImage::new(image, version);
-                        line!(Info, "sending database snapshot to client", "total-bytes" => image.len());
+                        line!(Info, "sending database snapshot to client",
+                            "total-bytes" => image.len(),
+                            "size" => log::size(image.len()),
+                            "storage-version" => image.version());
                         Reply::Snapshot(image)
                     });
                 self.outbox.reply(reply_to, answer);
@@ -161,23 +175,44 @@ impl Core {
     }
 
     pub(super) fn defragment(&mut self, reply_to: ReplyTo) {
-        if self.defragmenting.is_empty() {
+        if self.defragmentation.waiting.is_empty() {
+            let (size, in_use) = (self.persist.backend_size(), self.persist.backend_in_use());
+            self.defragmentation.begun = self.now;
+            self.defragmentation.before = (size, in_use);
             line!(Info, "starting defragment");
+            line!(Info, "defragmenting",
+                "path" => self.config.db_path().display().to_string(),
+                "current-db-size-bytes" => size,
+                "current-db-size" => log::size(size),
+                "current-db-size-in-use-bytes" => in_use,
+                "current-db-size-in-use" => log::size(in_use));
             metrics().disk_defrag_inflight.set(1);
             self.backend.send(BackendJob::Defragment);
         }
-        self.defragmenting.push(reply_to);
+        self.defragmentation.waiting.push(reply_to);
     }
 
-    pub(super) fn defragment_step_done(&mut self, done: bool, secs: f64) {
-        metrics().disk_backend_defrag_duration_seconds.observe(secs);
+    pub(super) fn defragment_step_done(&mut self, done: bool) {
         if !done {
             self.backend.send(BackendJob::Defragment);
             return;
         }
         metrics().disk_defrag_inflight.set(0);
-        line!(Info, "finished defragment", "size" => self.persist.backend_size());
-        for reply_to in std::mem::take(&mut self.defragmenting) {
+        let took = self.now.since(self.defragmentation.begun);
+        metrics().disk_backend_defrag_duration_seconds.observe(took.as_secs_f64());
+        let (size, in_use) = (self.persist.backend_size(), self.persist.backend_in_use());
+        let (size_before, in_use_before) = self.defragmentation.before;
+        line!(Info, "finished defragmenting directory",
+            "path" => self.config.db_path().display().to_string(),
+            "current-db-size-bytes-diff" => size as i64 - size_before as i64,
+            "current-db-size-bytes" => size,
+            "current-db-size" => log::size(size),
+            "current-db-size-in-use-bytes-diff" => in_use as i64 - in_use_before as i64,
+            "current-db-size-in-use-bytes" => in_use,
+            "current-db-size-in-use" => log::size(in_use),
+            "took" => log::duration(took));
+        line!(Info, "finished defragment");
+        for reply_to in std::mem::take(&mut self.defragmentation.waiting) {
             self.outbox.reply(reply_to, Ok(Reply::Defragment(DefragmentResponse { header: None })));
         }
     }

@@ -251,10 +251,10 @@ impl Core {
                 }
                 self.answer_compacted(batch);
             }
-            BackendDone::Defragmented { done, snapshot, size, size_in_use, secs } => {
+            BackendDone::Defragmented { done, snapshot, size, size_in_use } => {
                 self.took_snapshot(snapshot.clone(), size, size_in_use);
                 self.state.refreshed(snapshot);
-                self.defragment_step_done(done, secs);
+                self.defragment_step_done(done);
             }
             BackendDone::Failed(error) => self.fault(format!("the backend failed: {error}")),
         }
