@@ -8,5 +8,6 @@ mod crash;
 mod damage;
 mod etcd;
 mod files;
+mod flips;
 mod mend;
 mod round_trip;
