@@ -4,6 +4,7 @@
 //! and judged before a thread starts or a byte is changed. What may have been acknowledged is never cut off:
 //! a directory that cannot be right is refused, with what is wrong and what to do.
 
+mod judge;
 pub(crate) mod space;
 
 use std::{
@@ -157,6 +158,9 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
         ..WalOptions::default()
     };
     let has_log = wal::exists(&**disk, &config.wal_dir())?;
+    if has_log {
+        judge::check_db_present(config, &**disk)?;
+    }
     let begun = Instant::now();
     let db = open_backend(config, disk)?;
     line!(Info, "opened backend db",
@@ -169,7 +173,7 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
     snap::remove_leftovers(&**disk, &config.snap_dir()).map_err(|e| BootError::Mismatch(e.to_string()))?;
     if has_log {
         let (wal, recovered) = Wal::open(Arc::clone(disk), &config.wal_dir(), options)?;
-        return resume(config, wal, db, state, recovered);
+        return resume(config, disk, wal, db, state, recovered);
     }
     if state.applied() > 0 {
         return Err(BootError::Mismatch(format!(
@@ -191,12 +195,15 @@ fn tell_quota(config: &Config) {
         None => {
             line!(Info, "disabled backend quota", "quota-name" => name, "quota-size-bytes" => size);
         }
-        Some(bytes) if bytes == QUOTA_BYTES_DEFAULT => {
-            line!(Info, "enabled backend quota with default value",
-            "quota-name" => name, "quota-size-bytes" => size, "quota-size" => log::size(bytes))
+        Some(bytes) => {
+            let message = if bytes == QUOTA_BYTES_DEFAULT {
+                "enabled backend quota with default value"
+            } else {
+                "enabled backend quota"
+            };
+            line!(Info, message,
+                "quota-name" => name, "quota-size-bytes" => size, "quota-size" => log::size(bytes));
         }
-        Some(bytes) => line!(Info, "enabled backend quota",
-            "quota-name" => name, "quota-size-bytes" => size, "quota-size" => log::size(bytes)),
     }
 }
 
@@ -298,22 +305,23 @@ fn begin(
 /// Judges a log and a database that were there.
 fn resume(
     config: &Config,
+    disk: &Arc<dyn Disk>,
     wal: Wal,
     db: Db,
     state: State,
     recovered: Recovered,
 ) -> Result<Opened, BootError> {
-    let Recovered { metadata, start, hard_state, entries, report, .. } = recovered;
+    let Recovered { metadata, start, hard_state, entries, report, .. } = &recovered;
     if let Some(torn) = &report.torn {
         line!(Warn, "cut off a write that a power loss had torn; it was never acknowledged",
             "segment" => torn.segment.clone(), "offset" => torn.offset, "bytes" => torn.bytes, "what" => torn.what.clone());
     }
     let applied = state.applied();
     let last = entries.last().map_or(start.index, |entry| entry.index);
-    if last == 0 && applied == 0 && hard_state == HardState::default() {
+    if last == 0 && applied == 0 && *hard_state == HardState::default() {
         // Power went between the creation of the log and its first entries.
         let (expected, entries) = new_cluster(config)?;
-        if expected != metadata {
+        if expected != *metadata {
             return Err(BootError::Mismatch(format!(
                 "the log in {} is empty and belongs to member {} of cluster {}, but the flags describe member {} of cluster {}; remove the empty directory to start anew",
                 config.wal_dir().display(),
@@ -323,29 +331,10 @@ fn resume(
                 expected.cluster_id
             )));
         }
-        return begin(wal, db, state, metadata, entries);
+        return begin(wal, db, state, expected, entries);
     }
-    let path = config.db_path();
-    if start.index > applied {
-        return Err(BootError::Mismatch(format!(
-            "database file ({} index {applied}) does not match with snapshot (index {}); restore the database, or replace the member",
-            path.display(),
-            start.index
-        )));
-    }
-    if applied > last {
-        return Err(BootError::Mismatch(format!(
-            "database file ({} index {applied}) is ahead of the write-ahead log, which ends at index {last}: acknowledged writes are missing from the log; restore both from one backup, or replace the member",
-            path.display()
-        )));
-    }
-    if applied > 0 && state.cluster().member(metadata.node_id).is_none() {
-        return Err(BootError::Mismatch(format!(
-            "database file ({}) does not list member {}, to which the write-ahead log belongs: they are of different members or clusters",
-            path.display(),
-            metadata.node_id
-        )));
-    }
+    judge::check_pair(config, &**disk, (applied, state.cluster()), &recovered)?;
+    let Recovered { metadata, start, hard_state, entries, .. } = recovered;
     // etcd does not sync a hard state that only moves the commit index: what is in the db is committed.
     let hard_state = HardState { commit: hard_state.commit.max(applied), ..hard_state };
     line!(Info, "restarting local member",

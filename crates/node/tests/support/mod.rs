@@ -1,6 +1,8 @@
 //! A member on a disk, and a way to call it without a runtime.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod life;
+
 use std::{
     future::Future,
     path::Path,
