@@ -1,5 +1,8 @@
 //! Compiles the .proto files with protox, so that no protoc is needed.
 
+#[path = "build/fields.rs"]
+mod fields;
+
 use std::{env, error::Error, fs, path::PathBuf};
 
 const FILES: [&str; 13] = [
@@ -20,10 +23,12 @@ const FILES: [&str; 13] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
+    println!("cargo::rerun-if-changed=build");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
     // The descriptors serve the test against contract/*.tsv, and later the JSON gateway.
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
+    fs::write(out.join("fields.rs"), fields::table(&descriptors))?;
     prost_build::Config::new().bytes(["."]).enable_type_names().compile_fds(descriptors)?;
     Ok(())
 }

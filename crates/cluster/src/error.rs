@@ -42,7 +42,10 @@ pub enum ClusterError {
     #[error("failed to update; member unknown: {0}")]
     UnknownMember(MemberId),
     /// This binary is older than the cluster.
-    #[error("invalid downgrade; server version {server} is lower than determined cluster version {cluster}")]
+    #[error(
+        "invalid downgrade; server version is lower than determined cluster version: this is {server}, the cluster \
+         runs {cluster}; start a server of that version"
+    )]
     ServerTooOld {
         /// Version of this binary.
         server: Version,

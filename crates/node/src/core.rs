@@ -132,7 +132,8 @@ impl Core {
             config, member_id, cluster_id, raft, hard_state, state, inbox, log, backend, reader, ..
         } = parts;
         let now = parts.clock.now();
-        let hub = Hub::new(watch::Limits::default(), state.store().revision(), state.store().compacted());
+        let limits = watch::Limits::for_request_bytes(config.request_bytes_max);
+        let hub = Hub::new(limits, state.store().revision(), state.store().compacted());
         let mut core = Core {
             ids: RequestIds::new(member_id.0, parts.clock.unix_ms()),
             timers: Timers::new(now, &config),
@@ -308,6 +309,7 @@ impl Core {
     }
 
     fn publish_summary(&self) {
+        telemetry::metrics().server_proposals_pending.set(self.waiters.len() as i64);
         let status = self.raft.basic_status();
         self.summary.update(
             status.soft_state.leader,

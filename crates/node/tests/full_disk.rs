@@ -10,7 +10,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, io,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -25,7 +25,7 @@ use proto::etcdserverpb::{
     request_op::Request as Op,
 };
 use support::{compact, get, put, run, start_with};
-use vfs::{CrashPlan, Disk, Fault, OpenMode, RealDisk, SimDisk};
+use vfs::{CrashPlan, DirEntry, Disk, Fault, File, OpenMode, RealDisk, SimDisk};
 
 const DIR: &str = "/data";
 /// Where somebody else's bytes are.
@@ -33,6 +33,8 @@ const HOG: &str = "/hog";
 const MIB: u64 = 1 << 20;
 const RESERVE: u64 = 2 * MIB;
 const CAPACITY: u64 = 14 * MIB;
+/// What the log prepares ahead of use.
+const SEGMENT_BYTES: u64 = 64_000_000;
 
 const NO_SPACE: Error = Error::Rejected(Rejection::NoSpace);
 
@@ -102,14 +104,22 @@ impl Rig {
         Ok(())
     }
 
-    /// Puts until that is refused, for good.
+    /// Puts until that is refused, more or less for good.
     fn fill(&mut self) {
         for _ in 0..20 {
-            let error = (0..20_000).find_map(|_| self.put().err());
-            assert_eq!(error, Some(NO_SPACE));
-            // What was still on its way to the backend may take less than was thought.
-            self.flush();
+            self.put_until_refused();
         }
+    }
+
+    fn put_until_refused(&mut self) {
+        let error = (0..20_000).find_map(|_| self.put().err());
+        assert_eq!(error, Some(NO_SPACE));
+        // What was still on its way to the backend may take less than was thought, as the next look tells.
+        self.flush();
+    }
+
+    fn free(&self) -> u64 {
+        self.disk.free_bytes(Path::new("/")).unwrap()
     }
 
     /// Waits until the backend has everything.
@@ -136,7 +146,15 @@ impl Rig {
     fn delete_without_a_byte_left(&self, key: String) -> thread::JoinHandle<Result<(), Error>> {
         self.disk.set_capacity(Some(100));
         let handle = self.member.as_ref().unwrap().handle();
-        let waiting = thread::spawn(move || delete(&handle.port(), &key));
+        let waiting = thread::spawn(move || {
+            // The backend may have spent the reserve first; then the delete is refused as long as that lasts.
+            let (port, mut answer) = (handle.port(), Err(NO_SPACE));
+            until("the delete is taken", || {
+                answer = delete(&port, &key);
+                answer != Err(NO_SPACE)
+            });
+            answer
+        });
         until("the reserve is spent", || self.reserve() <= RESERVE / 8);
         waiting
     }
@@ -218,8 +236,11 @@ fn writes_are_refused_before_the_disk_is_full_and_everything_else_goes_on() {
     run(&rig.port, rig.port.lease_grant(Caller::default(), lease)).unwrap();
     let leased = PutRequest { key: "leased".into(), lease: 7, ..Default::default() };
     run(&rig.port, rig.port.put(Caller::default(), leased)).unwrap();
-    rig.fill();
-    assert!(rig.disk.free_bytes(Path::new("/")).unwrap() > 0);
+    until("space is short, whatever the next look finds", || {
+        rig.put_until_refused();
+        rig.free() < RESERVE / 2
+    });
+    assert!(rig.free() > 0);
     assert_eq!(rig.reserve(), RESERVE, "not touched while there is space");
 
     let port = &rig.port;
@@ -350,6 +371,128 @@ fn a_member_that_waits_for_space_can_be_stopped_and_started() {
         rig.writes_come_back();
     }
     rig.stop();
+}
+
+#[test]
+fn a_member_that_fails_while_it_waits_for_space_ends() {
+    let mut rig = Rig::new();
+    for _ in 0..20 {
+        rig.put().unwrap();
+    }
+    // The log waits, and the backend with what was just put.
+    let waiting = rig.delete_without_a_byte_left("absent".into());
+    until("the backend waits, too", || rig.put() == Err(NO_SPACE));
+    rig.disk.fail_at(0, Fault::Eio);
+    let member = rig.member.take().unwrap();
+    until("the member ends", || member.has_ended());
+    assert!(waiting.join().unwrap().is_err());
+    assert!(member.stop().is_err());
+    rig.disk.set_capacity(Some(CAPACITY));
+    let image = rig.disk.kill();
+    assert!(!rig.start_on(image));
+    rig.writes_come_back();
+    rig.stop();
+}
+
+#[test]
+fn segments_that_are_kept_beyond_need_go_first() {
+    let mut rig = Rig::on(SimDisk::new());
+    let wal = |rig: &Rig, suffix: &str| -> Vec<u64> {
+        let files = rig.disk.files();
+        let wanted = files.iter().filter(|path| path.extension().is_some_and(|found| found == suffix));
+        wanted.filter(|path| path.starts_with("/data/member/wal")).map(|path| len(&rig.disk, path)).collect()
+    };
+    let value = "v".repeat(1_000_000);
+    while wal(&rig, "wal").len() < 3 {
+        put(&rig.port, "large", &value).unwrap();
+    }
+    rig.flush();
+    until("the reserve is whole", || rig.reserve() == RESERVE);
+    // The next segment, written ahead of use, goes before any other; that alone must not be enough.
+    until("a segment is ready", || wal(&rig, "tmp") == [SEGMENT_BYTES]);
+    let before = rig.disk.used();
+    rig.disk.set_capacity(Some(before - SEGMENT_BYTES + RESERVE / 4));
+    until("segments go", || wal(&rig, "wal").len() == 1);
+    // With room again, another one may be ready already.
+    assert!(before - rig.disk.used() > 100 * MIB);
+    rig.writes_come_back();
+    rig.stop();
+}
+
+/// The log below `/fast` on a disk of its own.
+struct TwoDisks {
+    data: SimDisk,
+    log: SimDisk,
+}
+
+impl TwoDisks {
+    fn of(&self, path: &Path) -> &SimDisk {
+        if path.starts_with("/fast") { &self.log } else { &self.data }
+    }
+}
+
+impl Disk for TwoDisks {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        self.of(path).open(path, mode)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.of(path).exists(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.of(dir).list(dir)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.of(from).rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.of(path).remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.of(dir).sync_dir(dir)
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.of(path).free_bytes(path)
+    }
+}
+
+#[test]
+fn a_log_on_another_disk_does_not_draw_on_the_reserve() {
+    let (data, log) = (SimDisk::new(), SimDisk::new());
+    log.create_dir_all(Path::new("/fast")).unwrap();
+    log.set_capacity(Some(CAPACITY));
+    let config = Config { wal_dir: Some("/fast/wal".into()), ..config() };
+    let member = start_with(config, Arc::new(TwoDisks { data: data.clone(), log: log.clone() }));
+    let port = member.handle().port();
+    let reserve = || len(&data, &Path::new(DIR).join("member/mainstay/reserve"));
+    until("the reserve is whole", || reserve() == RESERVE);
+    run(&port, port.hash(Caller::default(), HashRequest {})).unwrap();
+    let calls = log.io_count();
+    log.set_capacity(Some(100));
+    let handle = member.handle();
+    let waiting = thread::spawn(move || delete(&handle.port(), "absent"));
+    // Only the write that finds no room comes back to this disk, and the reserve would be asked before it waits.
+    until("a write was tried again and again", || log.io_count() >= calls + 5);
+    assert_eq!(reserve(), RESERVE);
+    assert_eq!(put(&port, "other", "1").err(), Some(NO_SPACE));
+    log.set_capacity(Some(CAPACITY));
+    assert_eq!(waiting.join().unwrap(), Ok(()));
+    until("a put is taken", || put(&port, "a", "b").is_ok());
+    assert_eq!(reserve(), RESERVE);
+    member.stop().unwrap();
 }
 
 /// Small numbers that look random.

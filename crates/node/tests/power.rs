@@ -5,13 +5,19 @@
 
 mod support;
 
-use std::{env, path::Path, sync::Arc};
+use std::{
+    env,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use support::{
     life::{self, Life},
     put, range, start, try_start,
 };
-use vfs::{CrashPlan, Fault, SimDisk};
+use vfs::{CrashPlan, Disk, Fault, SimDisk};
 
 /// Steps of one life: with 640 of them it has more than 2,000 I/Os.
 fn steps() -> usize {
@@ -105,4 +111,23 @@ fn a_failed_sync_stops_the_member() {
     }
     assert!(refused, "a write was acknowledged after a failed sync");
     assert!(member.stop().is_err());
+}
+
+/// A disk that counts its users: whoever keeps one keeps files open, and their locks.
+#[test]
+fn an_ended_member_lets_go_of_its_disk() {
+    let stopped: Arc<dyn Disk> = Arc::new(SimDisk::new());
+    start(Path::new("/data"), Arc::clone(&stopped)).stop().unwrap();
+    assert_eq!(Arc::strong_count(&stopped), 1);
+    let failed = SimDisk::new();
+    let counted: Arc<dyn Disk> = Arc::new(failed.clone());
+    let member = start(Path::new("/data"), Arc::clone(&counted));
+    failed.fail_at(0, Fault::Crash);
+    assert!(put(&member.handle().port(), "a", "b").is_err());
+    drop(member);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while Arc::strong_count(&counted) > 1 {
+        assert!(Instant::now() < deadline, "the disk is still held");
+        thread::yield_now();
+    }
 }

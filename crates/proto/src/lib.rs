@@ -2,10 +2,14 @@
 //!
 //! One module per protobuf package. `bytes` fields are [`bytes::Bytes`]: a decoded message may share the
 //! buffer it was decoded from, so whoever keeps one for long must own that buffer or copy.
-//! `raft` converts between the log records of [`types::raft`] and their wire form.
+//! [`decode`] reads what others wrote, as tolerantly as etcd does. `raft` converts between the log records of
+//! [`types::raft`] and their wire form.
 #![allow(missing_docs, reason = "generated code; the fields are described in contract/*.tsv")]
 
+mod decode;
 pub mod raft;
+
+pub use decode::{Malformed, decode};
 
 macro_rules! package {
     ($name:ident) => {

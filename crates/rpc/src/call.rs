@@ -5,7 +5,8 @@ use std::{cell::Cell, pin::pin, rc::Rc};
 use bytes::{BufMut, Bytes, BytesMut};
 use h2::{RecvStream, server::SendResponse};
 use http::Request;
-use prost::{Message, encoding::encode_varint};
+use prost::{Message, Name, encoding::encode_varint};
+use proto::Malformed;
 use tokio::time::Instant;
 
 use crate::{
@@ -43,6 +44,10 @@ pub(crate) struct Call<M> {
     api_version: Option<ApiVersion>,
     /// When the handler began, as far as metrics go.
     started: Option<Instant>,
+    /// A message to the client was counted.
+    counted_sent: bool,
+    /// The handler of a stream waits for a request, or has seen their end.
+    pub(crate) receiving: bool,
 }
 
 impl<M: Member> Call<M> {
@@ -60,7 +65,8 @@ impl<M: Member> Call<M> {
             Ok(head) => head,
             Err(refusal) => {
                 // An error means that the client is gone.
-                let _ = respond.send_response(trailers_only(refusal.http, &refusal.status), true);
+                let _ = respond
+                    .send_response(trailers_only(refusal.http, &refusal.status, refusal.content_type), true);
                 wrote.set(true);
                 return None;
             }
@@ -68,8 +74,14 @@ impl<M: Member> Call<M> {
         let routed = Method::of_path(parts.uri.path());
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let encoding = head.encoding.unwrap_or(Encoding::Identity);
-        let mut exchange =
-            Exchange::new(Rc::clone(&thread.templates), respond, encoding, deadline, Rc::clone(wrote));
+        let mut exchange = Exchange::new(
+            Rc::clone(&thread.templates),
+            respond,
+            encoding,
+            head.content_type,
+            deadline,
+            Rc::clone(wrote),
+        );
         let early = head.timeout.is_some_and(|timeout| timeout.is_zero());
         let method = match routed {
             Ok(method) if !early => method,
@@ -101,6 +113,8 @@ impl<M: Member> Call<M> {
             needs_leader: head.needs_leader,
             api_version: version.map(|version| thread.shard.version(version)),
             started: None,
+            counted_sent: false,
+            receiving: false,
             thread: Rc::clone(thread),
         })
     }
@@ -109,20 +123,14 @@ impl<M: Member> Call<M> {
     pub(crate) async fn run(&mut self) {
         let result = service::dispatch(self).await;
         let code = self.exchange.finish(result);
-        if let Some(started) = self.started {
-            let counts = self.thread.shard.method(self.method);
-            counts.handled[code as usize].add(1);
-            if self.thread.common.handling_histogram {
-                counts.observe(started.elapsed());
-            }
-        }
+        self.count_end(code);
     }
 
     /// The request of a unary call, whose handler begins with it.
     ///
     /// # Errors
     /// What ends the call.
-    pub(crate) async fn unary_request<Q: Message + Default>(&mut self) -> Result<Q, End> {
+    pub(crate) async fn unary_request<Q: Message + Name + Default>(&mut self) -> Result<Q, End> {
         let bytes = match self.exchange.wait(pin!(self.messages.next())).await? {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Err(Status::new(Code::Unknown, "EOF").into()),
@@ -134,7 +142,7 @@ impl<M: Member> Call<M> {
             // A call waits long for the log; its bytes should not block the calls behind it.
             self.messages.release();
         }
-        let request = self.decode(bytes).ok_or_else(Status::unary_not_protobuf)?;
+        let request = decode(&self.thread, bytes).map_err(Status::unary_not_protobuf)?;
         self.begin();
         Ok(request)
     }
@@ -154,35 +162,23 @@ impl<M: Member> Call<M> {
     ///
     /// # Errors
     /// What ends the call.
-    pub(crate) async fn next_request<Q: Message + Default>(&mut self) -> Result<Option<Q>, End> {
+    pub(crate) async fn next_request<Q: Message + Name + Default>(&mut self) -> Result<Option<Q>, End> {
+        self.receiving = true;
         let next = self.exchange.wait(pin!(self.messages.next())).await?;
-        self.decode_next(next)
-    }
-
-    /// Decodes what [`Messages::next`] gave on a stream.
-    ///
-    /// # Errors
-    /// What ends the call.
-    pub(crate) fn decode_next<Q: Message + Default>(
-        &self,
-        next: Result<Option<Bytes>, ReadError>,
-    ) -> Result<Option<Q>, End> {
-        decode_next(&self.thread, self.method, next)
+        let request = decode_next(&self.thread, self.method, next)?;
+        self.receiving = request.is_none();
+        Ok(request)
     }
 
     /// The only message of a server-streaming call.
     ///
     /// # Errors
     /// What ends the call.
-    pub(crate) async fn stream_request<Q: Message + Default>(&mut self) -> Result<Q, End> {
+    pub(crate) async fn stream_request<Q: Message + Name + Default>(&mut self) -> Result<Q, End> {
         match self.next_request().await? {
             Some(request) => Ok(request),
             None => Err(Status::new(Code::Unknown, "EOF").into()),
         }
-    }
-
-    fn decode<Q: Message + Default>(&self, bytes: Bytes) -> Option<Q> {
-        decode(&self.thread, bytes)
     }
 
     fn begin(&mut self) {
@@ -286,10 +282,38 @@ impl<M: Member> Call<M> {
     }
 
     /// Counts a message to the client, of `len` bytes without its prefix.
-    pub(crate) fn count_sent(&self, len: usize) {
+    fn count_sent(&mut self, len: usize) {
+        self.counted_sent = true;
         let shard = &self.thread.shard;
         shard.method(self.method).sent.add(1);
         shard.sent_bytes.add(len as u64);
+    }
+}
+
+impl<M> Call<M> {
+    /// Counts the end of a call whose handler began, once (upstream: go-grpc-middleware interceptors/server.go).
+    fn count_end(&mut self, code: Code) {
+        let Some(started) = self.started.take() else { return };
+        let counts = self.thread.shard.method(self.method);
+        if self.method.kind() == Kind::Unary && !self.counted_sent {
+            // A failure counts as a message, too.
+            counts.sent.add(1);
+        }
+        if self.receiving {
+            // So does the end of a stream's requests.
+            counts.received.add(1);
+        }
+        counts.handled[code as usize].add(1);
+        if self.thread.common.handling_histogram {
+            counts.observe(started.elapsed());
+        }
+    }
+}
+
+impl<M> Drop for Call<M> {
+    /// A call that is dropped half-way has lost its connection.
+    fn drop(&mut self) {
+        self.count_end(Code::Canceled);
     }
 }
 
@@ -297,19 +321,19 @@ impl<M: Member> Call<M> {
 ///
 /// # Errors
 /// What ends the call.
-pub(crate) fn decode_next<M, Q: Message + Default>(
+pub(crate) fn decode_next<M, Q: Message + Name + Default>(
     thread: &Thread<M>,
     method: Method,
     next: Result<Option<Bytes>, ReadError>,
 ) -> Result<Option<Q>, End> {
     let refused = match next {
-        Ok(Some(bytes)) => {
-            thread.shard.method(method).received.add(1);
-            match decode(thread, bytes) {
-                Some(request) => return Ok(Some(request)),
-                None => Status::stream_not_protobuf(),
+        Ok(Some(bytes)) => match decode(thread, bytes) {
+            Ok(request) => {
+                thread.shard.method(method).received.add(1);
+                return Ok(Some(request));
             }
-        }
+            Err(why) => Status::stream_not_protobuf(why),
+        },
         Ok(None) => return Ok(None),
         Err(ReadError::Gone) => return Err(End::Gone),
         Err(ReadError::Truncated) => Status::new(Code::Internal, "unexpected EOF"),
@@ -319,9 +343,9 @@ pub(crate) fn decode_next<M, Q: Message + Default>(
     Err(refused.into())
 }
 
-fn decode<M, Q: Message + Default>(thread: &Thread<M>, bytes: Bytes) -> Option<Q> {
+fn decode<M, Q: Message + Name + Default>(thread: &Thread<M>, bytes: Bytes) -> Result<Q, Malformed> {
     thread.shard.received_bytes.add(bytes.len() as u64);
-    Q::decode(bytes).ok()
+    proto::decode(bytes)
 }
 
 /// The next piece of a body of which `left` bytes were announced and not yet given.

@@ -22,6 +22,9 @@ use crate::{
 /// A stream that always has something to send looks this often whether it should end, in messages.
 const END_CHECK_INTERVAL: u32 = 64;
 
+/// The content type of replies to requests that name no subtype.
+const PLAIN: &str = "application/grpc";
+
 /// Headers that every call needs, made once per thread.
 #[derive(Debug)]
 pub(crate) struct Templates {
@@ -32,7 +35,7 @@ pub(crate) struct Templates {
 
 impl Templates {
     pub(crate) fn new() -> Templates {
-        let plain = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/grpc"))]);
+        let plain = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(PLAIN))]);
         let mut gzip = plain.clone();
         gzip.insert("grpc-encoding", HeaderValue::from_static("gzip"));
         let mut ok = HeaderMap::new();
@@ -40,12 +43,16 @@ impl Templates {
         Templates { plain, gzip, ok }
     }
 
-    fn head(&self, encoding: Encoding) -> Response<()> {
+    /// The headers of a reply; `content_type` stands for the plain one.
+    fn head(&self, encoding: Encoding, content_type: Option<HeaderValue>) -> Response<()> {
         let mut response = Response::new(());
         *response.headers_mut() = match encoding {
             Encoding::Identity => self.plain.clone(),
             Encoding::Gzip => self.gzip.clone(),
         };
+        if let Some(content_type) = content_type {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
         response
     }
 }
@@ -94,6 +101,8 @@ pub(crate) struct Exchange {
     stream: Option<SendStream<Bytes>>,
     /// How replies may be compressed.
     encoding: Encoding,
+    /// Instead of gRPC's plain one.
+    content_type: Option<HeaderValue>,
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     cut: Option<Cut>,
@@ -110,6 +119,7 @@ impl Exchange {
         templates: Rc<Templates>,
         respond: SendResponse<Bytes>,
         encoding: Encoding,
+        content_type: Option<HeaderValue>,
         deadline: Option<Instant>,
         wrote: Rc<Cell<bool>>,
     ) -> Exchange {
@@ -118,6 +128,7 @@ impl Exchange {
             respond,
             stream: None,
             encoding,
+            content_type,
             deadline,
             timer: None,
             cut: None,
@@ -207,7 +218,7 @@ impl Exchange {
     /// `Gone`.
     pub(crate) fn send_head(&mut self) -> Result<(), End> {
         if self.stream.is_none() {
-            let head = self.templates.head(self.encoding);
+            let head = self.templates.head(self.encoding, self.content_type.take());
             self.stream = Some(self.respond.send_response(head, false).map_err(|_| End::Gone)?);
             self.wrote.set(true);
         }
@@ -257,7 +268,10 @@ impl Exchange {
         }
         // Errors mean that the client is gone.
         let _ = match &mut self.stream {
-            None => self.respond.send_response(trailers_only(StatusCode::OK, &status), true).map(drop),
+            None => {
+                let response = trailers_only(StatusCode::OK, &status, self.content_type.take());
+                self.respond.send_response(response, true).map(drop)
+            }
             Some(stream) if status.code == Code::Ok => stream.send_trailers(self.templates.ok.clone()),
             Some(stream) => stream.send_trailers(status_fields(&status)),
         };
@@ -289,12 +303,16 @@ impl<F: Future> Future for Wait<'_, F> {
     }
 }
 
-/// A response that is headers only.
-pub(crate) fn trailers_only(http: StatusCode, status: &Status) -> Response<()> {
+/// A response that is headers only; `content_type` stands for gRPC's plain one.
+pub(crate) fn trailers_only(
+    http: StatusCode,
+    status: &Status,
+    content_type: Option<HeaderValue>,
+) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = http;
     let mut fields = status_fields(status);
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    fields.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static(PLAIN)));
     *response.headers_mut() = fields;
     response
 }

@@ -21,6 +21,8 @@ pub(crate) struct Head {
     pub(crate) needs_leader: bool,
     /// The client's API version as it came; `None` when absent.
     pub(crate) api_version: Option<HeaderValue>,
+    /// The content type of replies, which names the same subtype; `None` when there is none.
+    pub(crate) content_type: Option<HeaderValue>,
     /// The call was translated by the JSON gateway: no identity from certificates.
     pub(crate) from_gateway: bool,
 }
@@ -30,17 +32,27 @@ pub(crate) struct Head {
 pub(crate) struct NotGrpc {
     pub(crate) http: StatusCode,
     pub(crate) status: Status,
+    /// As [`Head::content_type`].
+    pub(crate) content_type: Option<HeaderValue>,
 }
 
-fn not_grpc(http: StatusCode, code: Code, text: String) -> NotGrpc {
-    NotGrpc { http, status: Status::new(code, text) }
+/// A content type of gRPC.
+const GRPC: &[u8] = b"application/grpc";
+
+/// The subtype of gRPC's content type, which may be empty; `None` for other content types.
+fn subtype(content_type: &[u8]) -> Option<&[u8]> {
+    match content_type.strip_prefix(GRPC)? {
+        [] => Some(&[]),
+        [b'+' | b';', subtype @ ..] => Some(subtype),
+        _ => None,
+    }
 }
 
-/// Whether a content type is gRPC's, alone or with a subtype.
-pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
-    match content_type.strip_prefix(b"application/grpc") {
-        Some(rest) => matches!(rest.first(), None | Some(b'+' | b';')),
-        None => false,
+/// The content type of replies to requests with that subtype.
+fn reply_type(subtype: &[u8]) -> Option<HeaderValue> {
+    match subtype {
+        [] => None,
+        _ => HeaderValue::from_bytes(&[GRPC, b"+", subtype].concat()).ok(),
     }
 }
 
@@ -53,6 +65,7 @@ pub(crate) fn parse(parts: &Parts) -> Result<Head, NotGrpc> {
     let mut content_type: &[u8] = b"";
     let mut authorization = None;
     let mut malformed = None;
+    let mut asked_encoding: &[u8] = b"";
     for (name, value) in &parts.headers {
         let bytes = value.as_bytes();
         match name.as_str() {
@@ -61,7 +74,7 @@ pub(crate) fn parse(parts: &Parts) -> Result<Head, NotGrpc> {
                 Ok(timeout) => head.timeout = Some(timeout),
                 Err(text) => malformed = Some(format!("malformed grpc-timeout: {text}")),
             },
-            "grpc-encoding" => head.encoding = encoding(bytes)?,
+            "grpc-encoding" => asked_encoding = bytes,
             "token" if head.token.is_none() => head.token = Some(token(bytes)),
             "authorization" if authorization.is_none() => authorization = Some(bytes),
             "hasleader" => head.needs_leader |= bytes == b"true",
@@ -70,35 +83,39 @@ pub(crate) fn parse(parts: &Parts) -> Result<Head, NotGrpc> {
             _ => {}
         }
     }
-    if !is_grpc(content_type) {
+    let subtype = subtype(content_type);
+    let reply_type = subtype.and_then(reply_type);
+    let refused = |http, code, text| {
+        let content_type = reply_type.clone();
+        Err(NotGrpc { http, status: Status::new(code, text), content_type })
+    };
+    if subtype.is_none() {
         let text = format!("invalid gRPC request content-type {:?}", String::from_utf8_lossy(content_type));
-        return Err(not_grpc(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text));
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument, text);
     }
     if let Some(text) = malformed {
-        return Err(not_grpc(StatusCode::BAD_REQUEST, Code::Internal, text));
+        return refused(StatusCode::BAD_REQUEST, Code::Internal, text);
     }
     if parts.method != HttpMethod::POST {
         let method = parts.method.as_str();
         let text = format!("Received a HEADERS frame with :method {method:?} which should be POST");
-        return Err(not_grpc(StatusCode::METHOD_NOT_ALLOWED, Code::Internal, text));
+        return refused(StatusCode::METHOD_NOT_ALLOWED, Code::Internal, text);
     }
-    if head.token.is_none() {
-        head.token = authorization.map(token);
-    }
-    Ok(head)
-}
-
-fn encoding(value: &[u8]) -> Result<Option<Encoding>, NotGrpc> {
-    match value {
-        b"" => Ok(None),
-        b"identity" => Ok(Some(Encoding::Identity)),
-        b"gzip" => Ok(Some(Encoding::Gzip)),
+    head.encoding = match asked_encoding {
+        b"" => None,
+        b"identity" => Some(Encoding::Identity),
+        b"gzip" => Some(Encoding::Gzip),
         other => {
             let name = String::from_utf8_lossy(other);
             let text = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
-            Err(not_grpc(StatusCode::OK, Code::Unimplemented, text))
+            return refused(StatusCode::OK, Code::Unimplemented, text);
         }
+    };
+    if head.token.is_none() {
+        head.token = authorization.map(token);
     }
+    head.content_type = reply_type;
+    Ok(head)
 }
 
 fn token(value: &[u8]) -> String {
@@ -142,7 +159,21 @@ mod tests {
         assert_eq!(head.encoding, Some(Encoding::Gzip));
         assert_eq!(head.token.as_deref(), Some("abc.1"));
         assert!(head.needs_leader && !head.from_gateway);
+        assert_eq!(head.content_type.unwrap(), "application/grpc+proto");
         assert_eq!(head.api_version.unwrap(), "3.7");
+    }
+
+    #[test]
+    fn replies_have_the_subtype_of_requests() {
+        let reply = |kind: &'static [u8]| parse(&parts(&[("content-type", kind)])).unwrap().content_type;
+        for plain in [&b"application/grpc"[..], b"application/grpc+", b"application/grpc;"] {
+            assert_eq!(reply(plain), None);
+        }
+        assert_eq!(reply(b"application/grpc+json").unwrap(), "application/grpc+json");
+        assert_eq!(reply(b"application/grpc;x=y").unwrap(), "application/grpc+x=y");
+        let kind: (&str, &[u8]) = ("content-type", b"application/grpc+proto");
+        let refused = parse(&parts(&[kind, ("grpc-timeout", b"soon")])).unwrap_err();
+        assert_eq!(refused.content_type.unwrap(), "application/grpc+proto");
     }
 
     #[test]
@@ -156,7 +187,7 @@ mod tests {
     #[test]
     fn refusals() {
         let refused = |headers: &[(&str, &[u8])]| {
-            let NotGrpc { http, status } = parse(&parts(headers)).unwrap_err();
+            let NotGrpc { http, status, .. } = parse(&parts(headers)).unwrap_err();
             (http.as_u16(), status.code, status.message.into_owned())
         };
         let grpc: (&str, &[u8]) = ("content-type", b"application/grpc");
@@ -165,6 +196,7 @@ mod tests {
             (415, Code::InvalidArgument, "invalid gRPC request content-type \"application/grpcweb\"".into())
         );
         assert_eq!(refused(&[]).0, 415);
+        assert_eq!(refused(&[("grpc-encoding", b"snappy")]).0, 415);
         assert_eq!(refused(&[grpc, ("grpc-timeout", b"soon")]).0, 400);
         assert_eq!(
             refused(&[grpc, ("grpc-encoding", b"snappy")]),

@@ -126,9 +126,9 @@ pub struct MethodCounts {
     pub started: Count,
     /// Calls that ended, by [`Code`] number.
     pub handled: [Count; 17],
-    /// Messages from clients.
+    /// Messages from clients; on streams, the end of them counts as one.
     pub received: Count,
-    /// Messages to clients.
+    /// Messages to clients; of unary calls, failures count as one.
     pub sent: Count,
     /// Latencies by bucket of [`HANDLING_BUCKETS`]; only filled when asked for.
     pub handling: Latencies<{ HANDLING_BUCKETS.len() + 1 }>,

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use prost::Message;
+use prost::{Message, Name};
 
 use crate::{
     call::Call,
@@ -103,7 +103,7 @@ async fn dispatch_rare<M: Member>(call: &mut Call<M>) -> Result<(), End> {
 ///
 /// # Errors
 /// How the call ends, unless with success.
-async fn unary<M: Member, Q: Message + Default, P: Message>(
+async fn unary<M: Member, Q: Message + Name + Default, P: Message>(
     call: &mut Call<M>,
     check: impl FnOnce(&Q) -> Result<(), Reason>,
     run: impl AsyncFnOnce(&M, Caller, Q) -> Result<P, Reason>,

@@ -123,16 +123,13 @@ impl Status {
     }
 
     /// The request of a unary call is no such protobuf message (upstream: grpc-go server.go).
-    pub fn unary_not_protobuf() -> Status {
-        let text = "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data";
-        Status::new(Code::Internal, text)
+    pub fn unary_not_protobuf(why: proto::Malformed) -> Status {
+        Status::new(Code::Internal, format!("grpc: error unmarshalling request: {why}"))
     }
 
     /// A message of a stream is no such protobuf message (upstream: grpc-go rpc_util.go).
-    pub fn stream_not_protobuf() -> Status {
-        let text =
-            "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data";
-        Status::new(Code::Internal, text)
+    pub fn stream_not_protobuf(why: proto::Malformed) -> Status {
+        Status::new(Code::Internal, format!("grpc: failed to unmarshal the received message: {why}"))
     }
 
     /// The memory budget is spent. etcd knows no such answer; clients know the text.

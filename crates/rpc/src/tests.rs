@@ -2,6 +2,7 @@
 
 mod bench;
 mod client;
+mod counts;
 mod fake;
 mod flow;
 mod http;

@@ -176,7 +176,7 @@ impl State {
     }
 
     fn apply_request(&mut self, entry: &Entry) -> Result<Applied, String> {
-        let request = pb::InternalRaftRequest::decode(entry.data.clone())
+        let request = proto::decode::<pb::InternalRaftRequest>(entry.data.clone())
             .map_err(|e| format!("it is no InternalRaftRequest: {e}"))?;
         let request_id = match &request.header {
             Some(header) if header.id != 0 => header.id,

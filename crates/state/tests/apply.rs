@@ -24,6 +24,17 @@ fn a_write_has_one_revision_whatever_it_changes() {
     assert_eq!(machine.revision(), 2, "nothing was deleted");
 }
 
+/// etcd keeps mistyped fields of a request and writes them to its log.
+#[test]
+fn a_mistyped_field_in_an_entry_is_left_out() {
+    let mut machine = Machine::new();
+    // Field 4, a put, with a text where the lease should be.
+    let applied = machine.try_apply_bytes(b"\x22\x09\x0a\x01k\x12\x01v\x1a\x01x").unwrap();
+    assert!(applied.outcome.is_ok());
+    assert_eq!(machine.rows(), [("k".to_string(), "v".to_string(), 1)]);
+    assert!(machine.try_apply_bytes(b"\x22\x09\x0a").is_err(), "cut short");
+}
+
 /// contract/semantics.md 3.1
 #[test]
 fn compares_see_the_state_before_and_ranges_the_state_within() {

@@ -119,21 +119,42 @@ impl Collector {
         let unusable = |reason: String| WalError::Unusable { dir: dir.to_owned(), reason };
         let commit = self.commit();
         self.snapshots.retain(|snapshot| snapshot.index <= commit);
-        let Some(start) = self.snapshots.last().cloned() else {
-            return Err(unusable(format!("there is no snapshot record up to the commit index {commit}")));
-        };
-        if first_index > start.index {
+        let start = self.snapshots.last().cloned();
+        // Without a record, etcd looks for the beginning of the log.
+        let wanted = start.as_ref().map_or(0, |start| start.index);
+        if first_index > wanted {
             return Err(unusable(format!(
-                "the segment with index {}, the start point, is gone; the oldest one starts at {first_index}",
-                start.index
+                "wal: file not found which matches the snapshot index '{wanted}': the segment with that index, the \
+                 start point, is gone; the oldest one starts at {first_index}"
+            )));
+        }
+        let Some(start) = start else {
+            return Err(unusable(format!(
+                "wal: snapshot not found: there is no snapshot record up to the commit index {commit}"
+            )));
+        };
+        let differs = |other: &&SnapshotRecord| other.index == start.index && other.term != start.term;
+        if let Some(other) = self.snapshots.iter().find(differs) {
+            return Err(unusable(format!(
+                "wal: snapshot mismatch: there are two snapshot records of the start point, index {}, with terms {} \
+                 and {}: one of them is of another log",
+                start.index, other.term, start.term
             )));
         }
         let last_index = self.last_index(start.index);
         if commit > last_index {
-            return Err(unusable(format!("the commit index is {commit}, but the log ends at {last_index}")));
+            return Err(unusable(format!(
+                "state.commit {commit} is out of range [{}, {last_index}]: the log ends at {last_index}, committed \
+                 entries are missing",
+                start.index
+            )));
         }
         let entries = self.log.above(start.index).map_err(|first| {
-            unusable(format!("the start point is {}, but the log goes on at {first}", start.index))
+            unusable(format!(
+                "wal: slice bounds out of range: entries are missing above the start point {}, the log goes on at \
+                 {first}",
+                start.index
+            ))
         })?;
         let Some(metadata) = self.metadata else {
             return Err(unusable("there is no metadata record".to_owned()));
@@ -241,6 +262,17 @@ mod tests {
         assert_eq!(log(4), Ok((3, vec![(4, 1), (5, 1), (6, 1)])));
         assert_eq!(log(5), Ok((5, vec![(6, 1)])));
         assert!(log(7).unwrap_err().contains("log ends at 6"));
+    }
+
+    #[test]
+    fn a_start_point_with_two_terms_is_refused() {
+        let log = |later| {
+            let begin =
+                [snapshot(0, 0), entry(1, 1), entry(2, 1), state(1, 2), snapshot(1, 7), snapshot(1, 1)];
+            collect(begin.into_iter().chain(later))
+        };
+        assert!(log(None).unwrap_err().starts_with("wal: snapshot mismatch"));
+        assert_eq!(log(Some(snapshot(2, 1))), Ok((2, vec![])), "only the start point counts");
     }
 
     #[test]

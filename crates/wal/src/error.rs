@@ -1,4 +1,6 @@
 //! What can go wrong, by what the caller will do about it.
+//!
+//! Where etcd refuses, too, its text is part of ours: scripts and runbooks look for it (contract/errors.tsv).
 
 use std::{
     fmt, io,
@@ -20,13 +22,13 @@ pub enum WalError {
         source: io::Error,
     },
     /// Another process (etcd, or a second Mainstay) has the log open.
-    #[error("WAL: {} is locked by another process; stop it first", path.display())]
+    #[error("fileutil: file already locked: another process has the WAL segment {} open; stop it first", path.display())]
     Locked {
         /// The locked segment.
         path: PathBuf,
     },
     /// There is no log in the directory.
-    #[error("WAL: no segment in {}", dir.display())]
+    #[error("wal: file not found: there is no segment in {}", dir.display())]
     NotFound {
         /// The directory.
         dir: PathBuf,
@@ -54,11 +56,11 @@ pub enum WalError {
         lost: Vec<LostRecord>,
     },
     /// The log is readable, but raft cannot start from it; etcd stops here too.
-    #[error("WAL: {} cannot be started from: {reason}", dir.display())]
+    #[error("{reason}. Nothing was changed; restore the directory from a backup, or replace the member. WAL: {}", dir.display())]
     Unusable {
         /// The directory.
         dir: PathBuf,
-        /// Why.
+        /// Why: etcd's text, and what it means here.
         reason: String,
     },
     /// The caller's batch does not continue the log. Nothing was written.

@@ -65,7 +65,8 @@ fn mismatch(head: &Head, data: &[u8], chain: Option<u32>) -> Option<String> {
         (_, None) => return Some("a record before the first checksum".to_owned()),
         (_, Some(chain)) => crc32c::crc32c_append(chain, data),
     };
-    (wanted != head.crc).then(|| format!("the checksum is {wanted:08x}, the record says {:08x}", head.crc))
+    (wanted != head.crc)
+        .then(|| format!("walpb: crc mismatch: expected: {:x} computed: {wanted:x}", head.crc))
 }
 
 pub(crate) fn row_of(frame: &Frame, offset: u64) -> Row {

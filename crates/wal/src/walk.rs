@@ -88,8 +88,10 @@ pub(crate) fn walk(
         if let Some((before, end)) = previous
             && before.name.sequence + 1 != segment.name.sequence
         {
-            let what =
-                format!("the next segment is {}, some in between are missing", segment.name.file_name());
+            let what = format!(
+                "walpb: crc mismatch: the next segment is {}, some in between are missing",
+                segment.name.file_name()
+            );
             return Err(walk.damaged(before, end, DamageCause::Chain(what), Vec::new()));
         }
         let end = walk.segment(segment, previous, i + 1 == segments.len())?;
@@ -144,7 +146,7 @@ impl Walk<'_> {
                 Next::Frame(Frame { record: Record::Metadata(_, bytes), .. })
                     if bytes != self.done.metadata =>
                 {
-                    break Some("a metadata record that is not that of the segment's head".to_owned());
+                    break Some("wal: conflicting metadata found: not that of the segment's head".to_owned());
                 }
                 Next::Frame(frame) => {
                     let row = row_of(&frame, offset);
@@ -205,8 +207,9 @@ impl Walk<'_> {
             && chain != head_crc
         {
             let next = segment.name.file_name();
-            let what =
-                format!("the records end with checksum {chain:08x}, but {next} continues {head_crc:08x}");
+            let what = format!(
+                "walpb: crc mismatch: expected: {head_crc:x} computed: {chain:x} at the head of {next}"
+            );
             return Err(self.damaged(before, end, DamageCause::Chain(what), Vec::new()));
         }
         let metadata = match next(window, second, Some(head_crc)).doing("read", &segment.path)? {
@@ -215,7 +218,8 @@ impl Walk<'_> {
             Next::End | Next::Frame(_) => return bad_head(self, second, "the second record is not metadata"),
         };
         if previous.is_some() && self.done.metadata != metadata {
-            return bad_head(self, second, "its metadata is not that of the segment before");
+            let what = "wal: conflicting metadata found: not that of the segment before";
+            return bad_head(self, second, what);
         }
         let binding = side::binding(segment.name, &metadata, head_crc);
         self.done.metadata = metadata;

@@ -24,6 +24,12 @@ use vfs::{CrashPlan, Fault, SimDisk};
 /// Steps of one life.
 const STEPS: usize = 120;
 const BLOCK: usize = 4096;
+/// Who the member on the simulated disk was: a log without entries is begun anew only by the same.
+const WHO: [&str; 3] = [
+    "--name=default",
+    "--initial-cluster=default=http://localhost:2380",
+    "--initial-advertise-peer-urls=http://localhost:2380",
+];
 
 /// Seeds to try, of each of the two kinds.
 fn seeds() -> std::ops::Range<u64> {
@@ -58,7 +64,7 @@ fn write_out(disk: &SimDisk) -> TempDir {
 
 /// What the binary serves from `dir`, and that it takes a write and stops.
 fn served(dir: &Path) -> Result<life::Pairs, Exit> {
-    let server = Server::start_on(dir, &[])?;
+    let server = Server::start_on(dir, &WHO)?;
     let client = server.client();
     let found = life::pairs(&client.ok(life::everything()));
     client.ok(proto::etcdserverpb::PutRequest { key: "after".into(), ..Default::default() });

@@ -147,7 +147,9 @@ impl<'a> Changes<'a> {
 
     /// The changes of one revision, oldest first.
     pub(crate) fn of_revision(&self, main: i64) -> impl Iterator<Item = Record> {
-        (self.count_up_to(main - 1)..self.count_up_to(main)).map(|position| self.record(position))
+        // A client may name any number, also the lowest.
+        (self.count_up_to(main.saturating_sub(1))..self.count_up_to(main))
+            .map(|position| self.record(position))
     }
 }
 

@@ -331,6 +331,21 @@ fn the_last_ten_compaction_hashes_are_kept() {
     assert!(matches!(harness.store.hash_kv(1000), Err(MvccError::FutureRevision { .. })));
 }
 
+/// Clients may ask for the hash at any number; below the first revision there are no rows.
+#[test]
+fn a_hash_at_a_negative_revision_covers_no_rows() {
+    let mut harness = Harness::new();
+    harness.put("a", "1");
+    let revision = harness.put("a", "2");
+    harness.delete("a");
+    harness.compact(revision).unwrap();
+    harness.settle();
+    let nothing = crc32c::crc32c(bucket::KEY.as_bytes());
+    for at in [i64::MIN, i64::MIN + 1, -1] {
+        assert_eq!(harness.hash(at), nothing, "at {at}");
+    }
+}
+
 /// A row without any field is what `etcdutl snapshot restore --bump-revision --mark-compacted` adds.
 #[test]
 fn a_bumped_revision_is_taken() {

@@ -19,7 +19,7 @@ mod marks;
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Space {
     marks: Marks,
     gauge: Gauge,
     /// Set when the boot is over.
-    segments: OnceLock<SegmentPreparer>,
+    segments: Mutex<Option<SegmentPreparer>>,
     state: Mutex<State>,
     /// Wakes writes that wait, when there is something new.
     woken: Condvar,
@@ -102,7 +102,7 @@ impl Space {
             db_path: config.db_path(),
             marks,
             gauge: Gauge::default(),
-            segments: OnceLock::new(),
+            segments: Mutex::default(),
             state: Mutex::new(State { reserve, held, owed: 0, level: Level::Ample, phase: Phase::Opening }),
             woken: Condvar::new(),
         }
@@ -116,8 +116,7 @@ impl Space {
     /// The boot is over: from now on writes wait for space, until the core is gone. What `segments` holds ready is the
     /// first that goes when there is none.
     pub(crate) fn serve(&self, core: &Arc<Inbox<Input>>, segments: SegmentPreparer) {
-        // Called once.
-        let _ = self.segments.set(segments);
+        *self.segments() = Some(segments);
         self.lock().phase = Phase::Serving(Arc::downgrade(core));
     }
 
@@ -125,6 +124,15 @@ impl Space {
     pub(crate) fn stop(&self) {
         self.lock().phase = Phase::Stopping;
         self.woken.notify_all();
+    }
+
+    /// The core has ended. The log's segments are on this disk, and would keep it, and themselves, for ever.
+    fn end(&self) {
+        *self.segments() = None;
+    }
+
+    fn segments(&self) -> MutexGuard<'_, Option<SegmentPreparer>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -162,7 +170,8 @@ impl Space {
 
     /// Removes the segment that was written ahead of use, if there is one.
     fn give_up_segment(&self) -> bool {
-        self.segments.get().is_some_and(SegmentPreparer::discard)
+        let segments = self.segments().clone();
+        segments.is_some_and(|segments| segments.discard())
     }
 
     /// Lets the reserve grow by one step, if it should and may; whether it did.

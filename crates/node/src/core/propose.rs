@@ -83,7 +83,6 @@ impl Core {
             return;
         }
         let gathered = std::mem::take(&mut self.proposals.gathered);
-        telemetry::metrics().server_proposals_pending.set(self.waiters.len() as i64);
         let ids: Vec<u64> = gathered.iter().map(|(_, id)| *id).collect();
         match self.raft.propose_batch(gathered.into_iter().map(|(data, _)| data)) {
             Ok(()) => {}

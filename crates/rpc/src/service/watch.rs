@@ -34,6 +34,7 @@ pub(crate) const ANSWERS_WAITING_MAX: u32 = 256;
 
 pub(super) async fn watch<M: Member>(call: &mut Call<M>) -> Result<(), End> {
     call.begin_stream()?;
+    call.receiving = true;
     let caller = std::mem::take(&mut call.caller);
     let Call { thread, messages, exchange, .. } = call;
     let (input, output) = thread.member.open_watch(caller);

@@ -122,6 +122,16 @@ async fn refusals() {
             Code::Internal,
             "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data",
         ),
+        (
+            "/etcdserverpb.Auth/UserAdd",
+            &[],
+            framed(b"\x0a\x01\xff"),
+            200,
+            Code::Internal,
+            "grpc: error unmarshalling request: string field contains invalid UTF-8",
+        ),
+        // A key of another wire type is none.
+        (PUT, &[], framed(b"\x08\x01"), 200, Code::InvalidArgument, "etcdserver: key is not provided"),
         (PUT, &[], Bytes::new(), 200, Code::Unknown, "EOF"),
         (PUT, &[], Bytes::from_static(&[0, 0, 0, 0, 9, 1]), 200, Code::Unknown, "unexpected EOF"),
         (

@@ -231,6 +231,17 @@ fn wrong_wire_types_are_unknown_fields() {
     // A key that is a number: there is no key.
     let status = client.unary::<PutResponse>("etcdserverpb.KV/Put", b"\x08\x01".to_vec()).unwrap_err();
     assert_eq!(status, promised("ErrGRPCEmptyKey"));
+    // The same in a put of a txn, and in a stream: a group where a key should be, a text where an id should be.
+    let put = b"\x0b\x08\x01\x0c\x0a\x06bad/wt\x12\x01v\x1a\x01x";
+    let op = [&[0x12, put.len() as u8][..], put].concat();
+    let txn = [&[0x12, op.len() as u8][..], &op].concat();
+    client.unary::<pb::TxnResponse>("etcdserverpb.KV/Txn", txn).unwrap();
+    let pairs = client.ok(range("bad/wt")).kvs;
+    assert_eq!((&pairs[0].value[..], pairs[0].lease), (&b"v"[..], 0));
+    let mut stream = watch(&client);
+    stream.send_bytes(b"\x0a\x0c\x0a\x06bad/wt\x3a\x02hi");
+    let created = stream.message();
+    assert_eq!((created.created, created.watch_id), (true, 0));
 }
 
 fn malformed_headers() {

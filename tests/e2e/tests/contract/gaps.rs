@@ -2,69 +2,12 @@
 
 use e2e::suite::{
     Gap,
-    GapKind::{LaterPart, NotOneMember, Untested},
+    GapKind::{LaterPart, NotOneMember},
     KnownGap,
 };
 
 /// Tests that show a fault of the product. Each has to fail until the fault is gone.
-pub(crate) const KNOWN_GAPS: &[KnownGap] = &[
-    KnownGap {
-        test: "contract::bad_input::wrong_wire_types_are_unknown_fields",
-        what: "a known field with another wire type is refused as malformed, etcd takes it for an unknown field",
-    },
-    KnownGap {
-        test: "contract::grpc::watch::fragments_by_flag",
-        what: "fragments of watch replies are cut at the default size whatever --max-request-bytes is",
-    },
-    KnownGap {
-        test: "contract::http::content_subtypes",
-        what: "a request of application/grpc+proto is answered with application/grpc",
-    },
-    KnownGap {
-        test: "contract::metrics::failed_calls_count_as_sent",
-        what: "calls that fail are not in grpc_server_msg_sent_total",
-    },
-    KnownGap {
-        test: "contract::metrics::nothing_is_pending",
-        what: "etcd_server_proposals_pending does not come back to 0 in an idle server",
-    },
-    KnownGap {
-        test: "contract::startup::cluster_version",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::db_missing",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::db_snapshot_missing",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::raft_commit",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::wal_crc",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::wal_file",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::wal_gap",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::wal_locked",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-    KnownGap {
-        test: "contract::startup::wal_metadata",
-        what: "the start is refused and nothing is changed, but the text is not etcd's",
-    },
-];
+pub(crate) const KNOWN_GAPS: &[KnownGap] = &[];
 
 /// Rows that no test covers.
 pub(crate) const GAPS: &[Gap] = &[
@@ -405,11 +348,5 @@ pub(crate) const GAPS: &[Gap] = &[
             "etcd grpc-proxy start --debug",
             "etcd grpc-proxy start --max-concurrent-streams",
         ],
-    },
-    Gap {
-        table: "errors",
-        kind: Untested,
-        reason: "no directory was found yet that brings it about in 3.7.1",
-        rows: &["wal snapshot"],
     },
 ];

@@ -264,6 +264,9 @@ fn content_subtypes() {
         let answer =
             client.exchange(http::Method::POST, "/etcdserverpb.KV/Range", &headers, &framed).unwrap();
         assert_eq!(answer.headers["content-type"], kind);
+        // Headers that end the stream say it, too.
+        let answer = client.exchange(http::Method::POST, "/none/none", &headers, &framed).unwrap();
+        assert_eq!(answer.headers["content-type"], kind);
     }
 }
 

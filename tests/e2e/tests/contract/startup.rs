@@ -17,6 +17,7 @@ use proto::{
     etcdserverpb::{InternalRaftRequest, MemberListRequest, Metadata, RequestHeader},
     membershippb::{Attributes, ClusterMemberAttrSetRequest},
     raftpb::{Entry, HardState},
+    walpb,
 };
 use types::{Write, bucket};
 use vfs::{Disk, LockKind, OpenMode, RealDisk};
@@ -41,6 +42,7 @@ e2e::cases! { KNOWN_GAPS;
     db_snapshot_missing => "errors" ["db snapshot missing"];
     db_behind_snapshot => "errors" ["db behind snapshot"];
     wal_metadata => "errors" ["wal metadata"];
+    wal_snapshot => "errors" ["wal snapshot"];
     wal_gap => "errors" ["wal gap"];
     wal_file => "errors" ["wal file"];
     wal_crc => "errors" ["wal crc"];
@@ -52,6 +54,7 @@ e2e::cases! { KNOWN_GAPS;
     another_cluster_is_refused => "errors" [];
     bootstrap_flags_are_ignored_later => "errors" [];
     a_missing_db_is_rebuilt => "errors" [];
+    a_start_point_without_its_record_is_passed_over => "errors" [];
 }
 
 /// Starts a server that must not start.
@@ -165,21 +168,28 @@ fn learners() {
     assert_says(&exit, "too many learners at boot", &[&message("too many learners at boot")]);
 }
 
-/// 14.13: the received snapshot of the start point becomes the database, and then is the wrong one.
+/// 14.13: there is a received snapshot of the start point, but it cannot stand for a database that is gone.
 fn db_missing() {
     let data = damage::used_with_snapshot();
     damage::forget_sums(data.path());
     fs::rename(damage::db(data.path()), damage::received_snapshot(data.path())).unwrap();
+    let files = damage::files(data.path());
     let exit = refused(data.path(), &[]);
     assert_says(&exit, "db missing", &["database file (", ") of the backend is missing"]);
+    // etcd deletes it.
+    assert_unchanged(&files, data.path(), "no database, but a received one");
 }
 
 fn db_snapshot_missing() {
     let data = damage::used_with_snapshot();
     damage::forget_sums(data.path());
     fs::remove_file(damage::db(data.path())).unwrap();
-    let exit = refused(data.path(), &[]);
-    assert_says(&exit, "db snapshot missing", &[&message("db snapshot missing")]);
+    let files = damage::files(data.path());
+    for _ in 0..2 {
+        let exit = refused(data.path(), &[]);
+        assert_says(&exit, "db snapshot missing", &[&message("db snapshot missing")]);
+        assert_unchanged(&files, data.path(), "no database");
+    }
 }
 
 /// The database is of before the snapshot that the log starts from, and so is what stands where the snapshot of
@@ -214,6 +224,38 @@ fn wal_metadata() {
 
 fn without_snapshot(records: &mut Vec<(i64, Bytes)>) {
     records.retain(|(kind, _)| *kind != kind::SNAPSHOT);
+}
+
+/// The newest snapshot record once more, with another term.
+fn with_other_term(records: &mut Vec<(i64, Bytes)>) {
+    let at = records.iter().rposition(|(kind, _)| *kind == kind::SNAPSHOT).unwrap();
+    let start = walpb::Snapshot::decode(&records[at].1[..]).unwrap();
+    let other = walpb::Snapshot { term: Some(start.term() + 1), ..start };
+    records.insert(at, (kind::SNAPSHOT, other.encode_to_vec().into()));
+}
+
+/// Without any record, 3.7.1 crashes where its text would be due.
+fn wal_snapshot() {
+    let data = damage::used();
+    edit_wal(data.path(), without_snapshot);
+    assert_says(&refused(data.path(), &[]), "wal snapshot", &[&message("wal snapshot")]);
+    let data = damage::used_with_snapshot();
+    edit_wal(data.path(), with_other_term);
+    let exit = refused(data.path(), &[]);
+    let mismatch = "wal: snapshot mismatch";
+    assert!(table::row("errors", "wal snapshot").cell("raised_when").contains(mismatch));
+    assert!(exit.fatal().to_string().contains(mismatch), "{exit:?}");
+}
+
+/// 14.14: what counts is the newest record within the commit index, whatever `.snap` files there are besides.
+fn a_start_point_without_its_record_is_passed_over() {
+    let data = damage::used_with_snapshot();
+    edit_wal(data.path(), |records| {
+        let at = records.iter().rposition(|(kind, _)| *kind == kind::SNAPSHOT).unwrap();
+        records.remove(at);
+    });
+    let server = Server::start_on(data.path(), &[]).unwrap();
+    assert_eq!(get(&server.client(), "k").as_deref(), Some("29"));
 }
 
 fn with_a_gap(records: &mut Vec<(i64, Bytes)>) {
@@ -303,7 +345,7 @@ fn unknown_member() {
 fn nothing_is_changed_by_a_refusal() {
     let before = damage::used();
     type Damage = (&'static str, fn(&Path));
-    let damages: [Damage; 9] = [
+    let damages: [Damage; 10] = [
         ("storage version", |data| {
             edit_db(data, &[Write::put(bucket::META, bucket::meta::STORAGE_VERSION, "3.8.0")]);
         }),
@@ -313,6 +355,7 @@ fn nothing_is_changed_by_a_refusal() {
         ("wal metadata", |data| edit_wal(data, with_other_metadata)),
         ("wal snapshot", |data| edit_wal(data, without_snapshot)),
         ("wal gap", |data| edit_wal(data, with_a_gap)),
+        ("wal snapshot term", |data| edit_wal(data, with_other_term)),
         ("wal file", rename_segment),
         ("wal crc", flip_a_bit),
         ("raft commit", |data| edit_wal(data, |records| with_commit(records, 999))),

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,13 +14,39 @@ import (
 )
 
 // versions are the releases of etcdctl that are run.
-var versions = []string{"3.7", "3.5"}
+var versions = []string{"3.7", "3.5", "3.4"}
+
+// etcdctl finds one of them.
+func etcdctl(t *testing.T, minor string) string {
+	t.Helper()
+	if minor == "3.4" {
+		return harness.OldCtl(t)
+	}
+	return harness.MustCtl(t, "etcdctl", minor)
+}
 
 // TestEtcdctl compares the output of every command, in order, on two servers.
 func TestEtcdctl(t *testing.T) {
 	target := harness.MustTarget(t)
 	for _, minor := range versions {
-		t.Run(minor, func(t *testing.T) { compare(t, minor, target) })
+		t.Run(minor, func(t *testing.T) {
+			t.Parallel()
+			compare(t, minor, target, script(minor))
+		})
+	}
+}
+
+// TestCheckPerf is etcdctl's own measurement, which takes a minute.
+func TestCheckPerf(t *testing.T) {
+	target := harness.MustTarget(t)
+	for _, minor := range versions {
+		t.Run(minor, func(t *testing.T) {
+			t.Parallel()
+			compare(t, minor, target, []command{
+				ctl("check perf --load=s --auto-compact --auto-defrag"), ctl("check perf --load=x"), ctl("get --prefix --count-only -w fields").arg(""),
+				ctl("check datascale --load=s --auto-compact --auto-defrag"),
+			})
+		})
 	}
 }
 
@@ -27,26 +54,33 @@ func TestEtcdctl(t *testing.T) {
 // normalisation.
 func TestSelf(t *testing.T) {
 	for _, minor := range versions {
-		t.Run(minor, func(t *testing.T) { compare(t, minor, harness.MustEtcd(t, "3.7")) })
+		t.Run(minor, func(t *testing.T) {
+			t.Parallel()
+			compare(t, minor, harness.MustEtcd(t, "3.7"), script(minor))
+		})
 	}
 }
 
-func compare(t *testing.T, minor string, bin harness.Binary) {
-	path := harness.MustCtl(t, "etcdctl", minor)
+func compare(t *testing.T, minor string, bin harness.Binary, commands []command) {
+	path := etcdctl(t, minor)
 	a := start(t, path, harness.MustEtcd(t, "3.7"))
 	b := start(t, path, bin)
-	for _, c := range script(minor) {
+	for _, c := range commands {
 		if brings, missing := harness.Pending(bin)[c.part]; missing {
 			t.Logf("not yet: %s cannot do etcdctl %q, which needs %s", bin.Label, c.args, brings)
 			continue
 		}
-		want, err := a.run(t.Context(), c)
-		if err != nil {
-			t.Fatalf("reference: %v", err)
+		var want, got result
+		var errA, errB error
+		var both sync.WaitGroup
+		both.Go(func() { want, errA = a.run(t.Context(), c) })
+		got, errB = b.run(t.Context(), c)
+		both.Wait()
+		if errA != nil {
+			t.Fatalf("reference: %v", errA)
 		}
-		got, err := b.run(t.Context(), c)
-		if err != nil {
-			t.Fatalf("target: %v", err)
+		if errB != nil {
+			t.Fatalf("target: %v", errB)
 		}
 		if testing.Verbose() {
 			t.Logf("etcdctl %q: %s", c.args, want)
@@ -61,7 +95,7 @@ func compare(t *testing.T, minor string, bin harness.Binary) {
 // status shows.
 func start(t *testing.T, path string, bin harness.Binary) *target {
 	t.Helper()
-	s := harness.Start(t, bin, harness.Options{Args: []string{"--bcrypt-cost=4"}})
+	s := harness.Start(t, bin, harness.Options{Args: []string{"--bcrypt-cost=4", "--watch-progress-notify-interval=1s"}})
 	c, ctx := s.Client(t), harness.Context(t, 30*time.Second)
 	for {
 		st, err := c.Maintenance.Status(ctx, &pb.StatusRequest{})
@@ -69,7 +103,7 @@ func start(t *testing.T, path string, bin harness.Binary) *target {
 			t.Fatal(err)
 		}
 		if st.StorageVersion == "3.7.0" {
-			return &target{binary: path, endpoint: s.Addr, words: map[string]string{"dir": t.TempDir()}}
+			return &target{binary: path, endpoint: s.Addr, client: c, words: map[string]string{"dir": t.TempDir()}}
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -87,12 +121,14 @@ func data() []command {
 		ctl("put foo bar"), ctl("put foo baz --prev-kv"), ctl("put foo baz -w json"), ctl("put foo bazz -w fields"),
 		ctl("put from-stdin").with("some value"), ctl("put empty").arg(""), ctl("put -- -dash value"),
 		ctl("put foo --ignore-value"), ctl("put absent --ignore-value"), ctl("put absent x --ignore-lease"),
-		ctl("put foo v --lease=1234"), ctl("put").arg("", "v"), ctl("put sp").arg("with space"),
+		ctl("put foo v --lease=1234"), ctl("put foo v --lease=xyz"), ctl("put foo --prev-kv -w json").arg("bar"), ctl("put").arg("", "v"), ctl("put sp").arg("with space"),
 	}
 	for i := range 12 {
 		cs = append(cs, ctl(fmt.Sprintf("put key/%02d value-%d", i, 11-i)))
 	}
 	return append(cs,
+		ctl("put range/1 a"), ctl("put range/2 b"), ctl("put range/3 c"), ctl("put zzz/1 a"), ctl("put zzz/2 b"),
+		ctl("del range/1 range/3 --prev-kv"), ctl("del --prefix range/ --prev-kv"), ctl("del --from-key zzz/ --prev-kv"), ctl("del --from-key --prefix a"),
 		ctl("put gone x"), ctl("del gone"), ctl("del gone"), ctl("del key/00 --prev-kv"), ctl("del key/01 key/03"),
 		ctl("del --prefix nothing"), ctl("del key/03 --prev-kv -w json"), ctl("put key/03 again"), ctl("put key/03 again"),
 		// Before the leases, whose random ids are part of the hash.
@@ -118,7 +154,9 @@ func reads() []command {
 	}
 	options = append(options,
 		"key/ --prefix --min-mod-rev=12", "key/ --prefix --max-mod-rev=12", "key/ --prefix --min-create-rev=12", "key/ --prefix --max-create-rev=12",
-		"key/ --prefix --sort-by=WRONG", "foo --consistency=x",
+		"key/ --prefix --sort-by=WRONG", "foo --consistency=x", "foo --order=WRONG", "foo --consistency=l", "key/ --prefix --count-only", "key/ --prefix --count-only -w json",
+		"key/ --prefix --from-key", "key/ --prefix --keys-only --count-only", "foo --print-value-only -w json", "foo -w protobuf", "foo -w table", "foo -w nonsense",
+		"key/ --prefix --min-mod-rev=30 --max-mod-rev=3", "key/ --prefix --order=DESCEND --limit=2", "key/ --prefix --hex --keys-only", "key/04 key/07 --keys-only",
 	)
 	var cs []command
 	for _, o := range options {
@@ -151,6 +189,12 @@ func watches() []command {
 		ctl("watch w --rev=1 -w json").interruptedAt("Mw=="),
 		ctl("watch --prefix key/ --rev=1").interruptedAt("again\nPUT\nkey/03\nagain\n"),
 		ctl("watch -i").with("watch w --rev=1\n").interruptedAt("3\n"),
+		ctl("watch -i").with("watch --prefix key/ --rev=1 --prev-kv\n").interruptedAt("again\nkey/03\nagain\n"),
+		ctl("watch -i").with("watch nothing\nprogress\n").interruptedAt("progress notify"),
+		ctl("watch nothing --progress-notify").interruptedAt("progress notify"),
+		ctl("watch w --rev=1 -- echo happened").interruptedAt("PUT\nw\n3\nhappened\n"),
+		ctl("watch w x --rev=1").interruptedAt("3\n"), ctl("watch --from-key w --rev=1"), ctl("watch").arg(),
+		ctl("watch w --rev=1 -w fields").interruptedAt("\"Value\" : \"3\""),
 		ctl("compaction 10"), ctl("compaction 10"), ctl("compaction 100000"), ctl("compaction 15 --physical"), ctl("compaction x"),
 		ctl("watch w --rev=2"), ctl("get w --rev=2"),
 	}
@@ -161,6 +205,8 @@ func leases() []command {
 		ctl("lease grant 1000").capturing("lease", `lease ([0-9a-f]+) granted`),
 		ctl("put leased 1 --lease={lease}"), ctl("get leased -w fields"),
 		ctl("lease timetolive {lease}"), ctl("lease timetolive {lease} --keys"), ctl("lease list"),
+		ctl("lease timetolive {lease} --keys -w json"), ctl("lease timetolive {lease} -w fields"), ctl("lease timetolive xyz"),
+		ctl("lease keep-alive {lease}").interruptedAt("keepalived"), ctl("lease keep-alive --once {lease} -w json"),
 		ctl("put leased2 2 --lease={lease}"),
 		ctl("lease keep-alive --once {lease}"), ctl("lease revoke {lease}"), ctl("lease revoke {lease}"),
 		ctl("get leased"), ctl("lease timetolive {lease}"), ctl("lease list -w json"), ctl("lease keep-alive --once {lease}"),
@@ -174,7 +220,9 @@ func locks() []command {
 		ctl("lock mutex echo inside"),
 		ctl("lock mutex -- sh -c").arg("exit 7"),
 		ctl("elect post candidate").interruptedAt("candidate"),
+		ctl("lock mutex --ttl=5 echo inside"),
 		ctl("get --prefix mutex"), ctl("get --prefix post"),
+		ctl("put post/1 somebody"), ctl("elect post --listen").interruptedAt("somebody"), ctl("del post/1"),
 	}
 }
 
@@ -185,9 +233,16 @@ func maintenance(minor string) []command {
 		ctl("member promote 1234").needs(harness.Membership), ctl("member update 1234 --peer-urls=http://127.0.0.1:1").needs(harness.Membership),
 		ctl("endpoint health"), ctl("endpoint health -w json"),
 		ctl("endpoint status").loosely(), ctl("endpoint status -w json"), ctl("endpoint status -w fields"), ctl("endpoint status -w table").loosely(),
-		ctl("alarm list"), ctl("alarm disarm"), ctl("defrag"),
-		ctl("snapshot save {dir}/snapshot.db"),
+		ctl("endpoint health --cluster"), ctl("endpoint status --cluster -w json"), ctl("member list --consistency=s"), ctl("member list --consistency=l"),
+		ctl("alarm list"), ctl("alarm disarm"), ctl("defrag"), ctl("defrag --cluster"),
+		ctl("alarm list").underAlarm(), ctl("alarm list -w json"), ctl("put foo x"), ctl("txn").with("\nput foo x\n\n\n"), ctl("get foo"), ctl("del none"),
+		ctl("endpoint health"), ctl("endpoint status -w json"), ctl("endpoint status -w table").loosely(), ctl("alarm disarm"), ctl("alarm list"), ctl("put foo x"),
+		ctl("snapshot save {dir}/snapshot.db"), ctl("snapshot save {dir}/none/snapshot.db"), ctl("snapshot save"),
 		ctl("move-leader 1234"), ctl("check datascale --load=x"), ctl("version"),
+	}
+	if minor != "3.7" {
+		// Later it is etcdutl's.
+		cs = append(cs, ctl("snapshot status {dir}/snapshot.db").loosely())
 	}
 	if minor == "3.7" {
 		cs = append(cs, ctl("downgrade validate 3.6.0"), ctl("downgrade validate 3.5"), ctl("downgrade cancel"), ctl("get key/ --prefix --stream"), ctl("options"))

@@ -15,6 +15,7 @@ import (
 
 var (
 	stepsFlag = flag.Int("steps", envInt("DIFF_STEPS", 5000), "number of random steps")
+	leastFlag = flag.Int("least", 0, "how often each feature of the generator must be drawn")
 	lessFlag  = flag.String("without", os.Getenv("DIFF_WITHOUT"), "kinds of steps to leave out, for example auth,lock,watch")
 	minFlag   = flag.Bool("minimise", false, "after a difference, search for a shorter sequence that shows it")
 	seedFlag  = flag.Uint64("seed", uint64(envInt("DIFF_SEED", 0)), "seed of the steps; 0 takes the clock")
@@ -37,6 +38,12 @@ var serverArgs = []string{
 	"--bcrypt-cost=4",
 	"--unsafe-no-fsync",
 	"--snapshot-count=1000",
+	// A lone member comes back after one tick, and the least TTL is still 2 seconds.
+	"--heartbeat-interval=10",
+	"--election-timeout=1000",
+	"--watch-progress-notify-interval=250ms",
+	// Nobody connects to it: with the same URL in both, member lists are equal.
+	"--advertise-client-urls=http://127.0.0.1:2379",
 }
 
 // TestDifferential compares upstream's 3.7 with the server under test.
@@ -66,7 +73,14 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 	d.gen.leftOut = leftOut(t, target)
 	start := time.Now()
 	err = d.run(t.Context(), steps)
-	t.Logf("%d steps in %s\n%s", d.index, time.Since(start).Round(time.Millisecond), d.gen.table())
+	t.Logf("%d steps in %s; the generator drew\n%s", d.index, time.Since(start).Round(time.Millisecond), table(d.gen.counts))
+	t.Logf("the replies of the reference were\n%s", table(d.gen.outcomes))
+	for _, s := range d.sides() {
+		t.Logf("%s sent on watch streams\n%s", s.name, table(s.kinds))
+	}
+	if rare := d.gen.seldom(*leastFlag); len(rare) > 0 {
+		t.Errorf("drawn less than %d times: %s", *leastFlag, strings.Join(rare, ", "))
+	}
 	for rule, n := range d.excused {
 		t.Logf("%d differences allowed by rule %s", n, rule)
 	}
@@ -134,6 +148,9 @@ func startSide(t *testing.T, name string, bin harness.Binary) *side {
 	t.Cleanup(func() {
 		s.close()
 		s.server.Kill()
+		if t.Failed() && s.server != server {
+			t.Logf("last lines of the %s, started again:\n%s", s.name, s.server.LogTail(30))
+		}
 	})
 	if err := s.ready(t.Context()); err != nil {
 		t.Fatal(err)

@@ -92,13 +92,13 @@ func (d *driver) one(ctx context.Context, p planned) error {
 	var a, b outcome
 	both(func() { a = p.step.run(ctx, d.reference) }, func() { b = p.step.run(ctx, d.target) })
 	if !d.reference.server.Running() {
-		return fmt.Errorf("step %d ended the reference: %s\n%s", d.index, p.step, d.reference.server.LogTail(20))
+		return fmt.Errorf("step %d ended the reference: %s: %s\n%s", d.index, p.step, a, d.reference.server.LogTail(20))
 	}
 	if what := compareOutcomes(p.step, a, b); len(what) > 0 {
 		d.note(difference{d.index, p.step.String(), what, a.String(), b.String()}, p.step, a, b)
 	}
 	if !d.target.server.Running() {
-		return fmt.Errorf("step %d ended the target: %s\n%s", d.index, p.step, d.target.server.LogTail(20))
+		return fmt.Errorf("step %d ended the target: %s: %s\n%s", d.index, p.step, b, d.target.server.LogTail(20))
 	}
 	p.observe(a)
 	return d.followEvents()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -27,8 +28,9 @@ type planned struct {
 // generator draws steps. Everything random comes from rng, everything else from
 // the reference's replies, so the seed names the sequence.
 type generator struct {
-	rng    *rand.Rand
-	counts map[string]int
+	rng *rand.Rand
+	// counts says how often each feature was drawn, outcomes what the replies were.
+	counts, outcomes map[string]int
 	// rev and compacted mirror the store of the reference.
 	rev, compacted int64
 	// limit is --max-request-bytes of both servers.
@@ -59,7 +61,7 @@ type generator struct {
 
 func newGenerator(seed uint64, past *history, limit int) *generator {
 	g := &generator{
-		rng: rand.New(rand.NewPCG(seed, 0x6d61696e73746179)), counts: map[string]int{},
+		rng: rand.New(rand.NewPCG(seed, 0x6d61696e73746179)), counts: map[string]int{}, outcomes: map[string]int{},
 		rev: 1, compacted: -1, limit: limit, hashUnstable: map[int64]bool{}, past: past,
 	}
 	for i := range g.slots {
@@ -89,7 +91,7 @@ func (g *generator) next() planned {
 	inner := p.observe
 	p.observe = func(o outcome) {
 		g.learn(o)
-		g.mark("outcome/" + p.feature + "/" + o.code.String())
+		g.outcomes[p.feature+": "+o.code.String()]++
 		if inner != nil {
 			inner(o)
 		}
@@ -118,14 +120,14 @@ func (g *generator) countDown() {
 // menu weighs the kinds of steps.
 func (g *generator) menu() []choice {
 	return []choice{
-		{"put", 220, g.put}, {"delete", 80, g.delete}, {"range", 200, g.rangeStep}, {"stream", 40, g.rangeStreamStep}, {"txn", 200, g.txn},
-		{"compact", 12, g.compact}, {"hash", 25, g.hashKV},
-		{"lease", 14, g.grant}, {"lease", 8, g.revoke}, {"lease", 14, g.timeToLive}, {"lease", 8, g.listLeases}, {"lease", 10, g.renew}, {"lease", 4, g.shortLease},
-		{"watch", 50, g.watchCreate}, {"watch", 14, g.watchCancel}, {"watch", 6, g.watchProgress}, {"watch", 4, g.watchOdd},
-		{"watch", 2, g.watchReset}, {"watch", 1, g.watchHalfClose},
-		{"status", 8, g.statusStep}, {"alarm", 6, g.alarm}, {"downgrade", 4, g.downgrade}, {"unknown", 5, g.unknownMethod}, {"cluster", 2, g.memberList}, {"members", 6, g.memberStep},
-		{"users", 27, g.usersStep}, {"auth", 3, g.authStep}, {"lock", 3, g.lockStep}, {"election", 3, g.electionStep}, {"maintenance", 2, g.maintenanceStep},
-		{"health", 2, g.healthStep}, {"restart", 1, g.restart},
+		{"put", 220, g.put}, {"delete", 80, g.delete}, {"range", 200, g.rangeStep}, {"stream", 60, g.rangeStreamStep}, {"txn", 220, g.txn},
+		{"compact", 58, g.compact}, {"hash", 85, g.hashKV},
+		{"lease", 50, g.grant}, {"lease", 24, g.revoke}, {"lease", 26, g.timeToLive}, {"lease", 14, g.listLeases}, {"lease", 18, g.renew}, {"lease", 16, g.shortLease},
+		{"watch", 105, g.watchCreate}, {"watch", 30, g.watchCancel}, {"watch", 18, g.watchProgress}, {"watch", 20, g.watchOdd},
+		{"watch", 13, g.watchReset}, {"watch", 14, g.watchHalfClose}, {"watch", 12, g.watchInParts},
+		{"status", 14, g.statusStep}, {"alarm", 58, g.alarm}, {"downgrade", 30, g.downgrade}, {"unknown", 9, g.unknownMethod}, {"cluster", 13, g.memberList}, {"members", 50, g.memberStep},
+		{"users", 215, g.usersStep}, {"auth", 24, g.authStep}, {"lock", 10, g.lockStep}, {"election", 20, g.electionStep}, {"maintenance", 26, g.maintenanceStep},
+		{"health", 13, g.healthStep}, {"restart", 20, g.restart},
 	}
 }
 
@@ -160,13 +162,24 @@ func (g *generator) learn(o outcome) {
 // mark counts a feature.
 func (g *generator) mark(feature string) { g.counts[feature]++ }
 
-// table renders the counts.
-func (g *generator) table() string {
+// table renders counts.
+func table(counts map[string]int) string {
 	var b strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(g.counts)) {
-		fmt.Fprintf(&b, "%8d  %s\n", g.counts[name], name)
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		fmt.Fprintf(&b, "%8d  %s\n", counts[name], name)
 	}
 	return b.String()
+}
+
+// seldom lists the features that were drawn less often than the given number.
+func (g *generator) seldom(least int) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(g.counts)) {
+		if g.counts[name] < least {
+			out = append(out, fmt.Sprintf("%s (%d)", name, g.counts[name]))
+		}
+	}
+	return out
 }
 
 // percent is true n times in a hundred.
@@ -266,15 +279,15 @@ func (g *generator) value() []byte {
 	case n < 60:
 		g.mark("value/empty")
 		return nil
-	case n < 985:
+	case n < 966:
 		return g.bytes(1 + g.rng.IntN(60))
-	case n < 995:
+	case n < 977:
 		g.mark("value/large")
 		return g.bytes(g.limit / 2)
-	case n < 998:
+	case n < 985:
 		g.mark("value/just-below-request-limit")
 		return g.bytes(g.limit - 1500 - g.rng.IntN(500))
-	case n < 999:
+	case n < 993:
 		g.mark("value/above-request-limit")
 		return g.bytes(g.limit + 1 + g.rng.IntN(1000))
 	default:
@@ -285,8 +298,13 @@ func (g *generator) value() []byte {
 
 func (g *generator) bytes(n int) []byte {
 	b := make([]byte, n)
+	var bits uint64
 	for i := range b {
-		b[i] = byte('a' + g.rng.IntN(4))
+		// Two bits for each letter.
+		if i%32 == 0 {
+			bits = g.rng.Uint64()
+		}
+		b[i], bits = byte('a'+bits&3), bits>>2
 	}
 	return b
 }
@@ -294,20 +312,20 @@ func (g *generator) bytes(n int) []byte {
 // revision picks a revision for a read: mostly zero, else old, odd or future.
 func (g *generator) revision(feature string) int64 {
 	switch n := g.rng.IntN(100); {
-	case n < 55:
+	case n < 45:
 		return 0
-	case n < 80:
+	case n < 70:
 		g.mark(feature + "/past")
-		return g.rev - g.rng.Int64N(min(g.rev, 400)+1)
-	case n < 85:
+		return g.rev - g.rng.Int64N(max(g.rev-g.compacted, 1))
+	case n < 78:
 		g.mark(feature + "/compacted-edge")
 		return g.compacted + g.rng.Int64N(3) - 1
-	case n < 90:
+	case n < 84:
 		g.mark(feature + "/future")
-		return g.rev + 1 + g.rng.Int64N(3)
-	case n < 93:
+		return oneOf(g, g.rev+1, g.rev+2, g.rev+1000, math.MaxInt64)
+	case n < 90:
 		g.mark(feature + "/negative")
-		return -1 - g.rng.Int64N(3)
+		return oneOf(g, int64(-1), -2, math.MinInt64)
 	default:
 		g.mark(feature + "/current")
 		return g.rev

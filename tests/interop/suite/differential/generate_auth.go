@@ -9,9 +9,9 @@ import (
 const (
 	// authPhase is how many auth steps in a hundred begin a phase with
 	// authentication on, if it is off.
-	authPhase = 40
+	authPhase = 50
 	// authSteps is how many steps such a phase lasts.
-	authSteps = 120
+	authSteps = 40
 	password  = "secret"
 )
 
@@ -37,7 +37,7 @@ func (g *generator) authStep() planned {
 func (g *generator) usersStep() planned {
 	user := oneOf(g, "root", "alice", "bob", "carol", "dave", "")
 	role := oneOf(g, "root", "r1", "r2", "r3", "")
-	switch g.rng.IntN(15) {
+	switch g.rng.IntN(17) {
 	case 0:
 		return g.auth("UserAdd", &pb.AuthUserAddRequest{Name: user, Password: password})
 	case 1:
@@ -60,7 +60,7 @@ func (g *generator) usersStep() planned {
 		return g.auth("RoleList", &pb.AuthRoleListRequest{})
 	case 10:
 		return g.auth("RoleDelete", &pb.AuthRoleDeleteRequest{Role: role})
-	case 11:
+	case 11, 15, 16:
 		return g.auth("RoleGrantPermission", &pb.AuthRoleGrantPermissionRequest{Name: role, Perm: g.permission()})
 	case 12:
 		key := g.key()
@@ -80,7 +80,7 @@ func (g *generator) auth(name string, req proto.Message) planned {
 }
 
 func (g *generator) permission() *authpb.Permission {
-	if g.marked(5, "auth/no-permission") {
+	if g.marked(40, "auth/no-permission") {
 		return nil
 	}
 	p := &authpb.Permission{PermType: authpb.Permission_Type(g.rng.IntN(3)), Key: g.key()}

@@ -1,7 +1,10 @@
 package differential
 
 import (
+	"math"
+
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 func (g *generator) put() planned {
@@ -94,7 +97,9 @@ func (g *generator) sort(r *pb.RangeRequest) {
 	if g.marked(4, "range/undefined-sort-target") {
 		r.SortTarget = pb.RangeRequest_SortTarget(oneOf(g, 5, 9, -1))
 	}
-	g.mark("range/sort/" + r.SortTarget.String() + "/" + r.SortOrder.String())
+	if defined(r.SortTarget) && defined(r.SortOrder) {
+		g.mark("range/sort/" + r.SortTarget.String() + "/" + r.SortOrder.String())
+	}
 }
 
 func (g *generator) filters(r *pb.RangeRequest) {
@@ -111,26 +116,30 @@ func (g *generator) filters(r *pb.RangeRequest) {
 	if g.marked(40, "range/max_create") {
 		r.MaxCreateRevision = near()
 	}
-	if g.marked(5, "range/negative-filter") {
+	if g.marked(10, "range/negative-filter") {
 		r.MaxModRevision = -1
+	}
+	if g.marked(10, "range/extreme-filter") {
+		r.MinModRevision, r.MaxCreateRevision = math.MinInt64, math.MaxInt64
 	}
 }
 
 // compact plans a compaction, and after one in the background often a second,
 // physical one at the same revision: it fails, but only when the first is done.
 func (g *generator) compact() planned {
-	rev := g.rev - g.rng.Int64N(min(g.rev, 600)+1)
+	// The older half, so that most of the past stays.
+	rev := g.compacted + 1 + g.rng.Int64N(max((g.rev-g.compacted)/2, 1))
 	switch n := g.rng.IntN(100); {
-	case n < 10:
+	case n < 18:
 		rev = g.compacted - g.rng.Int64N(3)
 		g.mark("compact/compacted")
-	case n < 20:
-		rev = g.rev + 1 + g.rng.Int64N(3)
+	case n < 36:
+		rev = oneOf(g, g.rev+1, g.rev+2, g.rev+1000, math.MaxInt64)
 		g.mark("compact/future")
-	case n < 25:
-		rev = oneOf(g, int64(0), -1, -100)
+	case n < 54:
+		rev = oneOf(g, int64(0), -1, -100, math.MinInt64)
 		g.mark("compact/zero-or-negative")
-	case n < 35:
+	case n < 72:
 		rev = g.rev
 		g.mark("compact/current")
 	}
@@ -138,7 +147,7 @@ func (g *generator) compact() planned {
 		// Upstream does not survive this one; its neighbour is as good.
 		rev--
 	}
-	r := &pb.CompactionRequest{Revision: rev, Physical: g.marked(50, "compact/physical")}
+	r := &pb.CompactionRequest{Revision: rev, Physical: g.marked(45, "compact/physical")}
 	p := g.call(mCompact, r, "Compact")
 	p.settle = true
 	p.observe = func(o outcome) { g.noteCompaction(r, o) }
@@ -165,4 +174,9 @@ func (g *generator) hashKV() planned {
 		rev++
 	}
 	return g.call(mHashKV, &pb.HashKVRequest{Revision: rev}, "HashKV")
+}
+
+// defined reports whether a value of an enum has a name.
+func defined(value protoreflect.Enum) bool {
+	return value.Descriptor().Values().ByNumber(value.Number()) != nil
 }

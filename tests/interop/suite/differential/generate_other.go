@@ -30,7 +30,7 @@ func (g *generator) leaseID() int64 {
 
 func (g *generator) grant() planned {
 	r := &pb.LeaseGrantRequest{ID: g.leaseID(), TTL: oneOf(g, longTTLs...)}
-	if g.marked(5, "lease/too-large-ttl") {
+	if g.marked(25, "lease/too-large-ttl") {
 		r.TTL = 9000000001
 	}
 	p := g.call(mGrant, r, "LeaseGrant")
@@ -84,7 +84,7 @@ func (g *generator) renew() planned {
 // and revokes at once, before anything expires.
 func (g *generator) shortLease() planned {
 	grant := &pb.LeaseGrantRequest{ID: 900, TTL: oneOf(g, int64(0), 1, 2, -7, math.MinInt64)}
-	if g.marked(40, "lease/id-chosen-by-server") {
+	if g.marked(65, "lease/id-chosen-by-server") {
 		grant.ID = 0
 	}
 	granted := func(before []proto.Message) int64 { return before[0].(*pb.LeaseGrantResponse).ID }
@@ -119,23 +119,23 @@ func (g *generator) statusStep() planned {
 }
 
 // alarmSteps is for how many steps a raised alarm stays.
-const alarmSteps = 8
+const alarmSteps = 3
 
 func (g *generator) alarm() planned {
 	r := &pb.AlarmRequest{Action: pb.AlarmRequest_GET, Alarm: pb.AlarmType(g.rng.IntN(3))}
 	switch {
-	case g.marked(10, "alarm/activate-none"):
+	case g.marked(25, "alarm/activate-none"):
 		r.Action, r.Alarm = pb.AlarmRequest_ACTIVATE, pb.AlarmType_NONE
-	case g.marked(10, "alarm/deactivate-absent"):
+	case g.marked(33, "alarm/deactivate-absent"):
 		r.Action, r.MemberID = pb.AlarmRequest_DEACTIVATE, 123456
-	case g.percent(40):
+	case g.percent(90):
 		return g.raise()
 	}
 	return g.call(mAlarm, r, "Alarm")
 }
 
 func (g *generator) raise() planned {
-	kind := oneOf(g, pb.AlarmType_NOSPACE, pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT)
+	kind := oneOf(g, pb.AlarmType_NOSPACE, pb.AlarmType_CORRUPT)
 	r := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: uint64(g.rng.IntN(3)), Alarm: kind}
 	g.mark("alarm/activate-" + kind.String())
 	p := planned{step: unary{method: mAlarm, req: r, as: g.root()}, feature: "Alarm"}
@@ -159,7 +159,7 @@ func (g *generator) lower() {
 
 func (g *generator) downgrade() planned {
 	r := &pb.DowngradeRequest{
-		Action:  oneOf(g, pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_CANCEL, 9),
+		Action:  oneOf(g, pb.DowngradeRequest_VALIDATE, pb.DowngradeRequest_CANCEL, 9),
 		Version: oneOf(g, "3.6.0", "3.6", "3.5.0", "3.7.0", "3.8.0", "", "x", "3", "3.6.1", "v3.6.0"),
 	}
 	g.mark("downgrade/" + r.Action.String())
@@ -206,7 +206,10 @@ func (g *generator) restart() planned {
 	if len(g.users) > 0 {
 		return g.statusStep()
 	}
-	kill := g.marked(60, "restart/kill")
+	kill := g.marked(50, "restart/kill")
+	if !kill {
+		g.mark("restart/graceful")
+	}
 	return planned{
 		step: restart{kill: kill, lifetime: g.lifetime}, feature: "restart", settle: true,
 		observe: func(outcome) {
@@ -227,7 +230,7 @@ func (g *generator) healthStep() planned {
 }
 
 func (g *generator) maintenanceStep() planned {
-	if g.percent(40) {
+	if g.percent(50) {
 		return g.call(mMoveLeader, &pb.MoveLeaderRequest{TargetID: 4711}, "MoveLeader/unknown")
 	}
 	return g.call(mDefragment, &pb.DefragmentRequest{}, "Defragment")
@@ -267,7 +270,7 @@ func (g *generator) electionStep() planned {
 	if len(g.users) > 0 || len(g.alarmed) > 0 {
 		return g.healthStep()
 	}
-	if g.marked(30, "election/without-leader") {
+	if g.marked(50, "election/without-leader") {
 		m, req := oneOf(g, "Proclaim", "Resign", "Leader"), proto.Message(&v3electionpb.LeaderRequest{Name: []byte("nobody")})
 		switch m {
 		case "Proclaim":

@@ -31,14 +31,14 @@ func (g *generator) txnRequest(depth int) *pb.TxnRequest {
 	}
 	r.Success = g.ops(depth)
 	r.Failure = g.ops(depth)
-	if g.marked(1, "txn/too-many-ops") {
+	if g.marked(2, "txn/too-many-ops") {
 		for len(r.Success) < opsOverLimit {
-			r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: g.rangeRequest()}})
+			r.Success = append(r.Success, g.rangeOp())
 		}
 	}
-	if g.marked(2, "txn/exactly-the-ops-limit") && depth == 1 {
+	if depth == 1 && g.marked(2, "txn/exactly-the-ops-limit") {
 		for len(r.Success) < opsOverLimit-1 {
-			r.Success = append(r.Success, &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: g.rangeRequest()}})
+			r.Success = append(r.Success, g.rangeOp())
 		}
 	}
 	g.mark([]string{"", "txn/depth-1", "txn/depth-2", "txn/depth-3"}[depth])
@@ -62,17 +62,21 @@ func (g *generator) op(depth int, readOnly bool) *pb.RequestOp {
 	switch {
 	case readOnly || n < 25:
 		g.mark("txn/op/range")
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: g.rangeRequest()}}
+		return g.rangeOp()
 	case n < 65:
 		g.mark("txn/op/put")
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: g.putRequest()}}
 	case n < 84:
 		g.mark("txn/op/delete")
-		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: g.deleteRequest(12)}}
-	case n < 99 && depth < depthMax:
+		del := g.deleteRequest(12)
+		if g.percent(4) {
+			del.RangeEnd = []byte{0}
+		}
+		return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: del}}
+	case n < 98 && depth < depthMax:
 		g.mark("txn/op/txn")
 		return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: g.txnRequest(depth + 1)}}
-	case n == 99:
+	case n >= 98:
 		g.mark("txn/op/empty-union")
 		return &pb.RequestOp{}
 	default:
@@ -81,15 +85,24 @@ func (g *generator) op(depth int, readOnly bool) *pb.RequestOp {
 	}
 }
 
+// rangeOp is mostly at a revision that exists: any other fails the whole txn.
+func (g *generator) rangeOp() *pb.RequestOp {
+	r := g.rangeRequest()
+	if (r.Revision > g.rev || r.Revision < g.compacted) && g.percent(70) {
+		r.Revision = 0
+	}
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestRange{RequestRange: r}}
+}
+
 func (g *generator) compare() *pb.Compare {
 	c := &pb.Compare{Key: g.key(), Result: pb.Compare_CompareResult(g.rng.IntN(4)), Target: pb.Compare_CompareTarget(g.rng.IntN(5))}
 	if g.marked(25, "compare/range") {
 		c.RangeEnd = g.rangeEnd(c.Key)
 	}
-	if g.marked(2, "compare/undefined-result") {
+	if g.marked(4, "compare/undefined-result") {
 		c.Result = pb.Compare_CompareResult(oneOf(g, 4, 17, -1))
 	}
-	if g.marked(2, "compare/undefined-target") {
+	if g.marked(4, "compare/undefined-target") {
 		c.Target = pb.Compare_CompareTarget(oneOf(g, 5, 17, -1))
 	}
 	union := c.Target
@@ -99,7 +112,9 @@ func (g *generator) compare() *pb.Compare {
 	if !g.marked(4, "compare/no-operand") {
 		g.operand(c, union)
 	}
-	g.mark("compare/" + c.Target.String() + "/" + c.Result.String())
+	if defined(c.Target) && defined(c.Result) {
+		g.mark("compare/" + c.Target.String() + "/" + c.Result.String())
+	}
 	return c
 }
 

@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -85,26 +86,52 @@ func (g *generator) watchRequest(n int) *pb.WatchCreateRequest {
 	case m < 25:
 		r.WatchId = 1 + g.rng.Int64N(30)
 		g.mark("watch/chosen-id")
-	case m < 28:
+	case m < 33:
 		r.WatchId = -2 - g.rng.Int64N(3)
 		g.mark("watch/negative-id")
-	case m < 31 && len(g.slots[n].open) > 0:
+	case m < 43 && len(g.slots[n].open) > 0:
 		r.WatchId = g.openID(n)
 		g.mark("watch/duplicate-id")
 	}
-	if g.marked(10, "watch/no-put") {
+	if g.marked(12, "watch/no-put") {
 		r.Filters = append(r.Filters, pb.WatchCreateRequest_NOPUT)
 	}
-	if g.marked(10, "watch/no-delete") {
+	if g.marked(12, "watch/no-delete") {
 		r.Filters = append(r.Filters, pb.WatchCreateRequest_NODELETE)
 	}
-	if g.marked(2, "watch/undefined-filter") {
+	if g.marked(8, "watch/undefined-filter") {
 		r.Filters = append(r.Filters, 7)
 	}
 	r.PrevKv = g.marked(50, "watch/prev_kv")
 	r.ProgressNotify = g.marked(30, "watch/progress_notify")
 	r.Fragment = g.marked(25, "watch/fragment")
 	return r
+}
+
+// partedPuts of values near the request limit are more than one reply may hold:
+// the limit and 512 KiB.
+const partedPuts = 12
+
+// watchInParts plans a watch of a past so big that its reply comes in fragments.
+func (g *generator) watchInParts() planned {
+	n := g.slot()
+	if n < 0 || len(g.slots[n].open) >= watchersMax {
+		return g.watchReset()
+	}
+	r := &pb.WatchCreateRequest{Key: []byte("k/"), RangeEnd: []byte("k0"), StartRevision: g.rev + 1, Fragment: true}
+	r.PrevKv = g.percent(50)
+	for range partedPuts {
+		key := fmt.Appendf(nil, "k/%02d", g.rng.IntN(manyKeys))
+		put := &pb.PutRequest{Key: key, Value: g.bytes(g.limit - 1500)}
+		g.queue = append(g.queue, planned{step: unary{method: mPut, req: put, as: g.root()}, feature: "Put"})
+	}
+	g.queue = append(g.queue, planned{
+		step: watchCreate{slot: n, req: r}, feature: "Watch/create-in-parts",
+		observe: func(o outcome) { g.watchCreated(n, r, o) },
+	})
+	first := g.queue[0]
+	g.queue = g.queue[1:]
+	return first
 }
 
 // openID picks an open watcher; sorted, because the seed must name the choice.
@@ -143,7 +170,7 @@ func (g *generator) watchCancel() planned {
 	if n < 0 {
 		return g.watchReset()
 	}
-	if len(g.slots[n].open) == 0 || g.marked(15, "watch/cancel-unknown") {
+	if len(g.slots[n].open) == 0 || g.marked(30, "watch/cancel-unknown") {
 		return planned{step: watchCancel{slot: n, id: 100000}, feature: "Watch/cancel"}
 	}
 	id := g.openID(n)

@@ -31,11 +31,13 @@ type side struct {
 	tap     *watchStream
 	// events is the history that the tap has seen.
 	events *history
+	// kinds counts the kinds of replies on ended watch streams.
+	kinds map[string]int
 }
 
 // newSide connects to a server and starts its tap.
 func newSide(ctx context.Context, name string, server *harness.Server) (*side, error) {
-	s := &side{name: name, server: server, tokens: map[string]string{}, events: newHistory()}
+	s := &side{name: name, server: server, tokens: map[string]string{}, events: newHistory(), kinds: map[string]int{}}
 	return s, s.connect(ctx)
 }
 
@@ -67,8 +69,24 @@ func (s *side) connect(ctx context.Context) error {
 
 // close ends all streams and the connection.
 func (s *side) close() {
+	for _, w := range append(s.streams[:], s.tap) {
+		s.count(w)
+	}
 	s.cancel()
 	_ = s.client.Close()
+}
+
+// count adds what a stream has seen, which is over.
+func (s *side) count(w *watchStream) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for kind, n := range w.kinds {
+		s.kinds[kind] += n
+	}
+	w.kinds = map[string]int{}
 }
 
 // restart ends the server, by a kill or gracefully, and starts it again on its
@@ -80,7 +98,7 @@ func (s *side) restart(ctx context.Context, kill bool) error {
 			return err
 		}
 	}
-	again, err := s.server.Restart(ctx)
+	again, err := s.server.Move(ctx)
 	if err != nil {
 		return fmt.Errorf("%s does not come back: %w", s.name, err)
 	}

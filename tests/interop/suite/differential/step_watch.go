@@ -117,6 +117,7 @@ type watchReset struct{ slot int }
 
 func (w watchReset) run(_ context.Context, s *side) outcome {
 	s.streams[w.slot].cancel()
+	s.count(s.streams[w.slot])
 	stream, err := s.openWatch()
 	if err != nil {
 		return failed(err)

@@ -31,6 +31,10 @@ type watchStream struct {
 	quiet int
 	// asked is true once progress was asked for and could be answered.
 	asked bool
+	// notify is progress_notify of the create request under way.
+	notify bool
+	// kinds counts the kinds of replies.
+	kinds map[string]int
 	// broken lists the rules that this side broke.
 	broken []string
 	end    error
@@ -43,6 +47,8 @@ type watcherLog struct {
 	last int64
 	// told is the revision of the last progress reply since the watcher began.
 	told int64
+	// notify is true when the watcher may be told how far it is.
+	notify bool
 	// parts is true inside a fragmented reply.
 	parts bool
 	// compacted is the revision in a cancel by compaction, or 0.
@@ -57,7 +63,7 @@ func (s *side) openWatch() (*watchStream, error) {
 		cancel()
 		return nil, err
 	}
-	w := &watchStream{stream: stream, cancel: cancel, changed: make(chan struct{}), logs: map[int64]*watcherLog{}, quiet: -1}
+	w := &watchStream{stream: stream, cancel: cancel, changed: make(chan struct{}), logs: map[int64]*watcherLog{}, kinds: map[string]int{}, quiet: -1}
 	go w.receive()
 	return w, nil
 }
@@ -82,10 +88,11 @@ func (w *watchStream) receive() {
 
 // sort files one reply. The lock is held.
 func (w *watchStream) sort(r *pb.WatchResponse) {
+	w.kinds[kindOfReply(r)]++
 	switch {
 	case r.Created:
 		if !r.Canceled {
-			w.logs[r.WatchId] = &watcherLog{}
+			w.logs[r.WatchId] = &watcherLog{notify: w.notify}
 		}
 		w.control = append(w.control, r)
 	case r.Canceled && r.CompactRevision != 0:
@@ -103,6 +110,27 @@ func (w *watchStream) sort(r *pb.WatchResponse) {
 		}
 	default:
 		w.eventReply(r)
+	}
+}
+
+func kindOfReply(r *pb.WatchResponse) string {
+	switch {
+	case r.Created && r.Canceled:
+		return "create refused"
+	case r.Created:
+		return "created"
+	case r.Canceled && r.CompactRevision != 0:
+		return "canceled by compaction"
+	case r.Canceled:
+		return "canceled"
+	case r.WatchId == -1:
+		return "progress on request"
+	case len(r.Events) == 0:
+		return "progress by itself"
+	case r.Fragment:
+		return "events, more to come"
+	default:
+		return "events"
 	}
 }
 
@@ -143,6 +171,13 @@ func (w *watchStream) eventReply(r *pb.WatchResponse) {
 		}
 		log.last = rev
 	}
+	if len(r.Events) == 0 {
+		if !log.notify || log.parts || r.Fragment {
+			w.breaks("watcher %d got a reply without events: %s", r.WatchId, show(r))
+		}
+		// It promises that everything up to its revision was sent.
+		log.told = max(log.told, r.Header.GetRevision())
+	}
 	log.parts = r.Fragment
 	log.events = append(log.events, r.Events...)
 }
@@ -182,6 +217,9 @@ func (w *watchStream) send(r *pb.WatchRequest) error { return w.stream.Send(r) }
 
 // create sends a create request and waits for its reply.
 func (w *watchStream) create(r *pb.WatchCreateRequest) (*pb.WatchResponse, error) {
+	w.mu.Lock()
+	w.notify = r.ProgressNotify
+	w.mu.Unlock()
 	if err := w.send(&pb.WatchRequest{RequestUnion: &pb.WatchRequest_CreateRequest{CreateRequest: r}}); err != nil {
 		return nil, err
 	}

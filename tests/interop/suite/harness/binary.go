@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,6 +87,26 @@ func MustCtl(t testing.TB, name, minor string) string {
 	path, err := Ctl(name, minor)
 	if err != nil {
 		Missing(t, err.Error())
+	}
+	return path
+}
+
+// OldCtl finds an etcdctl of 3.4, which Go cannot build beside the others: the
+// executable in MAINSTAY_ETCDCTL34, or an etcdctl on the PATH that is of 3.4, such
+// as that of Debian's package etcd-client. Machines without it skip, under CI too.
+func OldCtl(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("MAINSTAY_ETCDCTL34")
+	if path == "" {
+		path, _ = exec.LookPath("etcdctl")
+	}
+	if path == "" {
+		t.Skip("skipped: no etcdctl 3.4 here (set MAINSTAY_ETCDCTL34, or install Debian's etcd-client)")
+	}
+	cmd := exec.Command(path, "version")
+	cmd.Env = append(cleanEnv(), "ETCDCTL_API=3")
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.HasPrefix(string(out), "etcdctl version: 3.4.") {
+		t.Skipf("skipped: %s is no etcdctl 3.4 (%q, %v)", path, out, err)
 	}
 	return path
 }

@@ -129,6 +129,13 @@ func (s *Server) Restart(ctx context.Context) (*Server, error) {
 	return launchAt(ctx, s.Bin, s.opts, s.at)
 }
 
+// Move starts the ended server again on its directory, at other ports: one that was
+// free for a moment may be somebody else's by now.
+func (s *Server) Move(ctx context.Context) (*Server, error) {
+	s.Kill()
+	return Launch(ctx, s.Bin, s.opts)
+}
+
 func launchAt(ctx context.Context, bin Binary, opts Options, at ports) (*Server, error) {
 	s, err := spawn(bin, opts, at)
 	if err != nil {

@@ -17,15 +17,12 @@ import (
 )
 
 // limit bounds each wait of a test.
-
 const limit = 20 * time.Second
 
 // notifyEvery is --watch-progress-notify-interval, kubeadm has 5s.
-
 const notifyEvery = 300 * time.Millisecond
 
 // apiserver talks to one server as kube-apiserver does.
-
 type apiserver struct {
 	*testing.T
 	ctx    context.Context
@@ -34,9 +31,7 @@ type apiserver struct {
 }
 
 // each runs a test against upstream and against the server under test, each on a
-
 // fresh store.
-
 func each(t *testing.T, test func(a *apiserver)) {
 	harness.EachServer(t, func(t *testing.T, bin harness.Binary) {
 		s := harness.Start(t, bin, harness.Options{Args: []string{
@@ -70,9 +65,7 @@ func (a *apiserver) list(from, to string, limit, rev int64) *pb.RangeResponse {
 }
 
 // optimisticPut is "if the key is still at mod, put". With onConflict the current
-
 // pair comes back otherwise.
-
 func (a *apiserver) optimisticPut(key, value string, mod, lease int64, onConflict bool) *pb.TxnResponse {
 	a.Helper()
 	r := &pb.TxnRequest{
@@ -88,7 +81,6 @@ func (a *apiserver) optimisticPut(key, value string, mod, lease int64, onConflic
 }
 
 // create puts a new key and returns its revision.
-
 func (a *apiserver) create(key, value string) int64 {
 	a.Helper()
 	r := a.optimisticPut(key, value, 0, 0, false)
@@ -122,7 +114,6 @@ func getOp(key string) *pb.RequestOp {
 }
 
 // watch opens a stream as the apiserver's cacher does.
-
 func (a *apiserver) watch(prefix, end string, rev int64) pb.Watch_WatchClient {
 	a.Helper()
 	ctx := metadata.AppendToOutgoingContext(a.ctx, "hasleader", "true")
@@ -139,7 +130,6 @@ func (a *apiserver) watch(prefix, end string, rev int64) pb.Watch_WatchClient {
 }
 
 // next receives one reply within the limit.
-
 func (a *apiserver) next(w pb.Watch_WatchClient) *pb.WatchResponse {
 	a.Helper()
 	type result struct {
@@ -162,7 +152,6 @@ func (a *apiserver) next(w pb.Watch_WatchClient) *pb.WatchResponse {
 }
 
 // nextEvents skips progress replies.
-
 func (a *apiserver) nextEvents(w pb.Watch_WatchClient) *pb.WatchResponse {
 	a.Helper()
 	for {
@@ -183,37 +172,3 @@ const (
 	compactedText = "etcdserver: mvcc: required revision has been compacted"
 	futureText    = "etcdserver: mvcc: required revision is a future revision"
 )
-
-// fill creates n pods and returns the revision of the last one.
-
-// stream joins the chunks of a RangeStream; only the last has header, count, more.
-
-// compactAs is what one apiserver does every five minutes: it wins or loses the
-
-// right to compact by the version of compact_rev_key.
-
-// TestPreviousValueAtTheCompactedRevision: a watcher that begins just above the
-
-// compacted revision still gets previous values.
-
-// progress asks until there is an answer; a server may drop requests while a
-
-// watcher catches up.
-
-// TestProgress: a reply to a request says that everything up to its revision was
-
-// sent on the stream, so that reads can be answered from memory.
-
-// TestOneRevisionInOneReply: without fragment, a revision is never split.
-
-// TestLeaseExpiry: the apiserver never revokes; events and endpoints go away
-
-// because the server expires their leases.
-
-// TestExactRevisions does what the consistency checker does: it lists everything
-
-// again at an old revision and compares.
-
-// TestManyConnections: the apiserver has one connection and one watch stream for
-
-// each resource.

@@ -40,6 +40,7 @@ func TestGetAndCurrentRevision(t *testing.T) {
 	})
 }
 
+// fill creates n pods and returns the revision of the last one.
 func (a *apiserver) fill(n int) (rev int64) {
 	a.Helper()
 	for i := range n {
@@ -123,6 +124,7 @@ func TestRangeStream(t *testing.T) {
 	})
 }
 
+// stream joins the chunks of a RangeStream; only the last has header, count, more.
 func (a *apiserver) stream(r *pb.RangeRequest) *pb.RangeResponse {
 	a.Helper()
 	s, err := a.KV.RangeStream(a.ctx, r)
@@ -157,6 +159,8 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// TestExactRevisions does what the consistency checker does: it lists everything
+// again at an old revision and compares.
 func TestExactRevisions(t *testing.T) {
 	each(t, func(a *apiserver) {
 		model := map[string]int64{}

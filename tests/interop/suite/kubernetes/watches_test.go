@@ -34,6 +34,8 @@ func TestWatchEvents(t *testing.T) {
 	})
 }
 
+// TestPreviousValueAtTheCompactedRevision: a watcher that begins just above the
+// compacted revision still gets previous values.
 func TestPreviousValueAtTheCompactedRevision(t *testing.T) {
 	each(t, func(a *apiserver) {
 		const key = "/registry/pods/p"
@@ -66,19 +68,20 @@ func TestWatchBelowCompaction(t *testing.T) {
 	})
 }
 
+// progress asks until there is an answer; a server may drop requests while a
+// watcher catches up.
 func (a *apiserver) progress(w pb.Watch_WatchClient) *pb.WatchResponse {
 	a.Helper()
 	asking, stop := context.WithCancel(a.ctx)
 	defer stop()
-	ask := &pb.WatchRequest{RequestUnion: &pb.WatchRequest_ProgressRequest{ProgressRequest: &pb.WatchProgressRequest{}}}
-	a.must(w.Send(ask))
+	a.must(w.Send(askProgress))
 	go func() {
 		for {
 			select {
 			case <-asking.Done():
 				return
 			case <-time.After(100 * time.Millisecond):
-				_ = w.Send(ask)
+				_ = w.Send(askProgress)
 			}
 		}
 	}()
@@ -89,6 +92,8 @@ func (a *apiserver) progress(w pb.Watch_WatchClient) *pb.WatchResponse {
 	}
 }
 
+// TestProgress: a reply to a request says that everything up to its revision was
+// sent on the stream, so that reads can be answered from memory.
 func TestProgress(t *testing.T) {
 	each(t, func(a *apiserver) {
 		w := a.watch("/registry/pods/", "/registry/pods0", 0)
@@ -117,6 +122,7 @@ func TestPeriodicProgress(t *testing.T) {
 	})
 }
 
+// TestOneRevisionInOneReply: without fragment, a revision is never split.
 func TestOneRevisionInOneReply(t *testing.T) {
 	each(t, func(a *apiserver) {
 		w := a.watch("/registry/pods/", "/registry/pods0", 0)
@@ -151,6 +157,8 @@ func TestOneRevisionInOneReply(t *testing.T) {
 	})
 }
 
+// TestManyConnections: the apiserver has one connection and one watch stream for
+// each resource.
 func TestManyConnections(t *testing.T) {
 	each(t, func(a *apiserver) {
 		const resources = 150

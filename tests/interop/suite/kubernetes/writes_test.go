@@ -52,6 +52,8 @@ func TestOptimisticDelete(t *testing.T) {
 	})
 }
 
+// compactAs is what one apiserver does every five minutes: it wins or loses the
+// right to compact by the version of compact_rev_key.
 func (a *apiserver) compactAs(version int64, rev string) *pb.TxnResponse {
 	a.Helper()
 	r, err := a.KV.Txn(a.ctx, &pb.TxnRequest{
@@ -98,6 +100,8 @@ func TestCompaction(t *testing.T) {
 	})
 }
 
+// TestLeaseExpiry: the apiserver never revokes; events and endpoints go away
+// because the server expires their leases.
 func TestLeaseExpiry(t *testing.T) {
 	each(t, func(a *apiserver) {
 		granted, err := a.Lease.LeaseGrant(a.ctx, &pb.LeaseGrantRequest{TTL: 2})

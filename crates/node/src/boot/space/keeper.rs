@@ -58,5 +58,6 @@ impl Drop for Keeper {
             // It panics only by a bug; the member has ended by now.
             let _ = thread.join();
         }
+        self.space.end();
     }
 }
