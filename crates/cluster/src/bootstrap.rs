@@ -4,10 +4,11 @@ use bytes::Bytes;
 use prost::Message;
 use types::{
     MemberId, Write, bucket,
+    go_json::Object,
     raft::{ConfState, Entry, EntryKind},
 };
 
-use crate::{Change, Member, go_json::Object};
+use crate::{Change, Member};
 
 /// Term of the entries that a new cluster starts with.
 const BOOTSTRAP_TERM: u64 = 1;

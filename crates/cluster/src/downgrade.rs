@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use crate::{Version, go_json::Object};
+use types::go_json::Object;
+
+use crate::Version;
 
 /// Whether a downgrade is under way, and to what. Kept as the text of the entry that set it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

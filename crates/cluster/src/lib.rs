@@ -19,7 +19,6 @@ mod bootstrap;
 mod conf_change;
 mod downgrade;
 mod error;
-mod go_json;
 mod initial_cluster;
 mod member;
 mod rows;

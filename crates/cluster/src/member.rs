@@ -2,9 +2,7 @@
 
 use serde::Deserialize;
 use sha1::{Digest, Sha1};
-use types::{ClusterId, MemberId};
-
-use crate::go_json::Object;
+use types::{ClusterId, MemberId, go_json::Object};
 
 /// A member of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

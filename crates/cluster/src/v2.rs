@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Cluster, go_json::Object};
+use types::go_json::Object;
+
+use crate::Cluster;
 
 /// Slots of the store's event history; readers index into them, so they must be there, empty or not.
 const HISTORY_SLOTS: usize = 1000;

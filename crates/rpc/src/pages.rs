@@ -14,6 +14,7 @@ use http::{
     },
     request::Parts,
 };
+use types::go_json::quote;
 
 use crate::{
     config::{Notice, Traffic},
@@ -121,16 +122,16 @@ fn version<M>(thread: &Thread<M>) -> Page {
     let versions = (thread.common.pages.versions)();
     let body = format!(
         r#"{{"etcdserver":{},"etcdcluster":{},"storage":{}}}"#,
-        json_string(&versions.server),
-        json_string(versions.cluster.as_deref().unwrap_or("not_decided")),
-        json_string(versions.storage.as_deref().unwrap_or("unknown")),
+        quote(&versions.server),
+        quote(versions.cluster.as_deref().unwrap_or("not_decided")),
+        quote(versions.storage.as_deref().unwrap_or("unknown")),
     );
     page(StatusCode::OK, Some(JSON), body)
 }
 
 fn debug_vars<M>(thread: &Thread<M>) -> Page {
     let vars = (thread.common.pages.debug_vars)();
-    let lines: Vec<_> = vars.iter().map(|(name, value)| format!("{}: {value}", json_string(name))).collect();
+    let lines: Vec<_> = vars.iter().map(|(name, value)| format!("{}: {value}", quote(name))).collect();
     let body = format!("{{\n{}\n}}\n", lines.join(",\n"));
     page(StatusCode::OK, Some(HeaderValue::from_static("application/json; charset=utf-8")), body)
 }
@@ -212,26 +213,6 @@ fn error_page(status: StatusCode, text: &str) -> Page {
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Cow<'_, str> {
     headers.get(name).map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
-}
-
-/// A text as JSON.
-fn json_string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // Go escapes what HTML would take for markup, too.
-            '<' | '>' | '&' | '\0'..='\u{1f}' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// The values of a query parameter, decoded, in order.

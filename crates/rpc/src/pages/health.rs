@@ -2,10 +2,9 @@
 
 use http::{Method, StatusCode, request::Parts};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
+use types::go_json::quote;
 
-use super::{
-    Page, TEXT, count_health, error_page, json_string, method_not_allowed, query_values, report_unhealthy,
-};
+use super::{Page, TEXT, count_health, error_page, method_not_allowed, query_values, report_unhealthy};
 use crate::{
     member::{Caller, Member},
     metrics::CHECKS,
@@ -45,7 +44,7 @@ async fn health<M: Member>(thread: &Thread<M>, request: &Parts) -> Page {
     match reason {
         None => super::page(StatusCode::OK, Some(TEXT), r#"{"health":"true","reason":""}"#),
         Some(reason) => {
-            let output = format!(r#"{{"health":"false","reason":{}}}"#, json_string(&reason));
+            let output = format!(r#"{{"health":"false","reason":{}}}"#, quote(&reason));
             report_unhealthy(thread, "/health", &output);
             error_page(StatusCode::SERVICE_UNAVAILABLE, &output)
         }

@@ -5,10 +5,9 @@ use std::time::SystemTime;
 
 use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
 use proto::etcdserverpb::{Member as Listed, MemberListRequest};
+use types::go_json::quote;
 
-use super::{
-    JSON, Page, TEXT, error_page, get_only, json_string, method_not_allowed, not_found, page, version,
-};
+use super::{JSON, Page, TEXT, error_page, get_only, method_not_allowed, not_found, page, version};
 use crate::{
     member::{Caller, Member},
     thread::Thread,
@@ -50,13 +49,13 @@ async fn members<M: Member>(thread: &Thread<M>) -> Page {
 
 /// A member with the fields that membership files have too; empty ones are left out, as are `false` ones.
 fn member_json(member: &Listed) -> String {
-    let list = |urls: &[String]| urls.iter().map(|url| json_string(url)).collect::<Vec<_>>().join(",");
+    let list = |urls: &[String]| urls.iter().map(|url| quote(url)).collect::<Vec<_>>().join(",");
     let mut text = format!("{{\"id\":{},\"peerURLs\":[{}]", member.id, list(&member.peer_ur_ls));
     if member.is_learner {
         text.push_str(",\"isLearner\":true");
     }
     if !member.name.is_empty() {
-        text.push_str(&format!(",\"name\":{}", json_string(&member.name)));
+        text.push_str(&format!(",\"name\":{}", quote(&member.name)));
     }
     if !member.client_ur_ls.is_empty() {
         text.push_str(&format!(",\"clientURLs\":[{}]", list(&member.client_ur_ls)));
