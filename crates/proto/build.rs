@@ -29,6 +29,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The descriptors serve the test against contract/*.tsv, and later the JSON gateway.
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
     fs::write(out.join("fields.rs"), fields::table(&descriptors))?;
-    prost_build::Config::new().bytes(["."]).enable_type_names().compile_fds(descriptors)?;
+    prost_build::Config::new()
+        .bytes(["."])
+        .enable_type_names()
+        .extern_path(".etcdserverpb.TxnRequest", "crate::txn::TxnRequest")
+        .compile_fds(descriptors)?;
     Ok(())
 }

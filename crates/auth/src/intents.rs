@@ -131,7 +131,7 @@ impl Needs {
     }
 
     /// Compares and both branches at every depth, whether they will be executed or not. Depth is bounded by
-    /// the decoder.
+    /// `proto::decode`.
     fn txn(&mut self, request: &pb::TxnRequest) {
         for compare in &request.compare {
             self.keys(Right::Read, &compare.key, &compare.range_end);

@@ -206,14 +206,16 @@ impl Store {
     ///
     /// # Errors
     /// `Compacted` when the row may have been deleted since it was listed; `Corrupt` when it must be there and is
-    /// not, or has another length; `Backend`.
+    /// not, or has another length; `Backend`. A row that was listed without its key must be there.
     pub fn fetch(&self, row: &RowRef) -> Result<Bytes, MvccError> {
         if let Some(bytes) = self.outbox.row(row.rev) {
             return Ok(bytes.clone());
         }
         match fetch_stored(&self.snapshot, row.rev, row.row_len) {
             Err(MvccError::Corrupt(Corruption::Missing(_)))
-                if row.rev.main <= self.compacted && !self.index.knows(&row.key, row.rev) =>
+                if !row.key.is_empty()
+                    && row.rev.main <= self.compacted
+                    && !self.index.knows(&row.key, row.rev) =>
             {
                 Err(MvccError::Compacted { compacted: self.compacted })
             }

@@ -405,6 +405,7 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
     };
     let core = std::thread::Builder::new()
         .name("core".into())
+        .stack_size(proto::STACK_BYTES)
         .spawn(body)
         .map_err(|e| BootError::Raft(format!("cannot start the core thread: {e}")))?;
     Ok(Member {

@@ -3,10 +3,17 @@
 
 mod support;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use node::Caller;
+use node::{Caller, Port};
 use proto::etcdserverpb::{
     DeleteRangeRequest, LeaseGrantRequest, LeaseRevokeRequest, PutRequest, RangeRequest, RangeResponse,
     RequestOp, StatusRequest, TxnRequest, WatchCreateRequest, WatchRequest, WatchResponse,
@@ -169,13 +176,9 @@ fn a_streamed_range_without_order_ignores_the_sort_target() {
     member.stop().unwrap();
 }
 
-#[test]
-fn a_large_range_comes_in_slices_at_its_revision() {
-    let disk = SimDisk::new();
-    let member = start(Path::new("/data"), Arc::new(disk));
-    let port = member.handle().port();
-    const KEYS: usize = 10_000;
-    for chunk in (0..KEYS).collect::<Vec<_>>().chunks(100) {
+/// Puts `key-00000` and so on.
+fn put_many(port: &Port, keys: usize) {
+    for chunk in (0..keys).collect::<Vec<_>>().chunks(100) {
         let success = chunk.iter().map(|n| RequestOp {
             request: Some(Request::RequestPut(PutRequest {
                 key: format!("key-{n:05}").into(),
@@ -184,10 +187,43 @@ fn a_large_range_comes_in_slices_at_its_revision() {
             })),
         });
         let txn = TxnRequest { success: success.collect(), ..Default::default() };
-        run(&port, port.txn(Caller::default(), txn)).unwrap();
+        run(port, port.txn(Caller::default(), txn)).unwrap();
     }
-    let all = RangeRequest { key: "key-".into(), range_end: "key.".into(), ..Default::default() };
-    let mut reply = run(&port, port.range(Caller::default(), all)).unwrap();
+}
+
+fn many() -> RangeRequest {
+    RangeRequest { key: "key-".into(), range_end: "key.".into(), ..Default::default() }
+}
+
+/// Compaction waits for large ranges under way, but not for those whose client left before the answer came.
+#[test]
+fn a_large_range_that_nobody_waits_for_does_not_hold_up_compaction() {
+    let member = start(Path::new("/data"), Arc::new(SimDisk::new()));
+    let port = member.handle().port();
+    put_many(&port, 5000);
+    for answered_before in [false, true] {
+        {
+            let mut call = pin!(port.range(Caller::default(), many()));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            if answered_before {
+                // The core handles calls in order, so the answer is here when this one's is.
+                put(&port, "other", "1").unwrap();
+            }
+        }
+        let revision = put(&port, "key-00000", "new").unwrap().header.unwrap().revision;
+        compact(&port, revision, true).unwrap();
+    }
+    member.stop().unwrap();
+}
+
+#[test]
+fn a_large_range_comes_in_slices_at_its_revision() {
+    let disk = SimDisk::new();
+    let member = start(Path::new("/data"), Arc::new(disk));
+    let port = member.handle().port();
+    const KEYS: usize = 10_000;
+    put_many(&port, KEYS);
+    let mut reply = run(&port, port.range(Caller::default(), many())).unwrap();
     let announced = reply.encoded_len();
     let mut bytes = run(&port, reply.next_piece(1000)).unwrap().unwrap().to_vec();
     assert_eq!(reply.count(), KEYS as i64);

@@ -8,11 +8,12 @@
 
 mod decode;
 pub mod raft;
+mod txn;
 
-pub use decode::{Malformed, decode};
+pub use decode::{DEPTH_MAX, Malformed, STACK_BYTES, decode};
 
 macro_rules! package {
-    ($name:ident) => {
+    ($name:ident $(, $by_hand:path)?) => {
         pub mod $name {
             #![allow(
                 clippy::all,
@@ -20,13 +21,14 @@ macro_rules! package {
                 unreachable_pub,
                 reason = "generated code"
             )]
+            $(pub use $by_hand;)?
             include!(concat!(env!("OUT_DIR"), "/", stringify!($name), ".rs"));
         }
     };
 }
 
 package!(authpb);
-package!(etcdserverpb);
+package!(etcdserverpb, crate::txn::TxnRequest);
 package!(leasepb);
 package!(membershippb);
 package!(mvccpb);

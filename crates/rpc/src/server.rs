@@ -156,7 +156,10 @@ impl Server {
                 runtime.shutdown_background();
                 drop(ended);
             };
-            let thread = std::thread::Builder::new().name(format!("net-{index}")).spawn(body);
+            let thread = std::thread::Builder::new()
+                .name(format!("net-{index}"))
+                .stack_size(proto::STACK_BYTES)
+                .spawn(body);
             self.threads.push(thread.map_err(ServeError::Thread)?);
         }
         Ok(())

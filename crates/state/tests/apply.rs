@@ -3,9 +3,11 @@
 
 mod support;
 
+use auth::Guarded;
 use bytes::Bytes;
 use lease::LeaseError;
 use proptest::prelude::*;
+use prost::Message;
 use proto::etcdserverpb as pb;
 use state::{Effect, Rejection, Reply};
 use support::{
@@ -33,6 +35,51 @@ fn a_mistyped_field_in_an_entry_is_left_out() {
     assert!(applied.outcome.is_ok());
     assert_eq!(machine.rows(), [("k".to_string(), "v".to_string(), 1)]);
     assert!(machine.try_apply_bytes(b"\x22\x09\x0a").is_err(), "cut short");
+}
+
+/// An entry with so many transactions within each other, and a put at the bottom.
+fn nested(levels: usize) -> proto::etcdserverpb::InternalRaftRequest {
+    let mut entry = txn(vec![], vec![put("bottom", "v")], vec![]);
+    for _ in 1..levels {
+        let request = pb::request_op::Request::RequestTxn(entry.txn.unwrap());
+        entry = txn(vec![compare_version("k", 0)], vec![pb::RequestOp { request: Some(request) }], vec![]);
+    }
+    entry
+}
+
+/// The levels of an answer.
+fn levels(reply: &pb::TxnResponse) -> usize {
+    let (mut reply, mut count) = (reply, 1);
+    while let Some(pb::response_op::Response::ResponseTxn(inner)) = &reply.responses[0].response {
+        (reply, count) = (inner, count + 1);
+    }
+    count
+}
+
+/// What etcd wrote must be applied, also when it is deeper than our own flags allow: entries are bounded by the decoder
+/// only. On the stack of the thread that applies them.
+#[test]
+fn transactions_of_a_log_are_applied_at_any_depth_that_etcd_knows() {
+    let apply = || {
+        // Two messages for each transaction, an operation and its request for the put, less the one operation that the
+        // outermost is not in; but that one is in the entry.
+        let deepest = (proto::DEPTH_MAX - 2) / 2;
+        for depth in [100, 129, deepest] {
+            let (mut machine, entry) = (Machine::new(), nested(depth));
+            assert_eq!(entry.accesses().len(), depth, "each compare, and the put");
+            let reply = machine.txn(entry);
+            assert_eq!(levels(&reply), depth);
+            let bytes = reply.encode_to_vec();
+            assert_eq!(bytes.len(), reply.encoded_len());
+            assert_eq!(machine.rows(), [("bottom".to_string(), "v".to_string(), 1)]);
+            let before = machine.facts();
+            machine.reopen();
+            assert_eq!(machine.facts(), before, "once more from the log");
+        }
+        let error = Machine::new().try_apply(nested(deepest + 1)).unwrap_err();
+        assert!(error.contains("recursion depth"), "{error}");
+    };
+    std::thread::Builder::new().stack_size(proto::STACK_BYTES).spawn(apply).unwrap().join().unwrap();
 }
 
 /// contract/semantics.md 3.1

@@ -121,6 +121,39 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(|(n, line)| (n + 1, line.split("//").next().unwrap_or_default()))
 }
 
+/// Whether a file is nothing but tests.
+fn is_test(file: &Path) -> bool {
+    file.file_name().is_some_and(|n| n == "tests.rs") || file.iter().any(|part| part == "tests")
+}
+
+/// Messages that can hold a transaction: nothing but `proto::decode` bounds how deep these are.
+const UNBOUNDED: [&str; 3] = ["TxnRequest::", "RequestOp::", "InternalRaftRequest::"];
+/// How `prost` reads a message.
+const READING: [&str; 4] = ["decode(", "decode_length_delimited(", "merge(", "merge_length_delimited("];
+
+#[test]
+fn transactions_are_decoded_in_one_place() {
+    let mut read = 0;
+    let mut files = Vec::new();
+    rust_files(&root().join("crates"), &mut files);
+    for file in files.iter().filter(|file| !is_test(file)) {
+        let text = fs::read_to_string(file).unwrap();
+        for (number, line) in code(&text) {
+            read += 1;
+            for message in UNBOUNDED {
+                let reads =
+                    line.split(message).skip(1).any(|rest| READING.iter().any(|r| rest.starts_with(r)));
+                assert!(
+                    !reads,
+                    "{}:{number}: {message}decode is not bounded: use proto::decode",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(read > 10_000, "only {read} lines read: the scan is broken");
+}
+
 #[test]
 fn core_crates_are_deterministic() {
     let mut read = 0;
@@ -128,7 +161,7 @@ fn core_crates_are_deterministic() {
         let mut files = Vec::new();
         rust_files(&root().join("crates").join(name).join("src"), &mut files);
         for file in files {
-            if file.file_name().is_some_and(|n| n == "tests.rs") || file.iter().any(|part| part == "tests") {
+            if is_test(&file) {
                 continue;
             }
             let text = fs::read_to_string(&file).unwrap();

@@ -13,6 +13,7 @@ use super::{
     Caller, Error,
     call::{Reply, Request},
     mailbox::Mailbox,
+    range_reply::RangeParts,
     watch::{StreamId, WatchFrame, WatchInput, WatchOutput, WatchStreams},
 };
 use crate::{inbox::Inbox, input::Input};
@@ -21,7 +22,7 @@ use crate::{inbox::Inbox, input::Input};
 #[derive(Debug)]
 pub(crate) enum Letter {
     /// The answer to a call.
-    Reply(SlotId, Result<Reply, Error>),
+    Reply(SlotId, Answer),
     /// The next response on a watch stream.
     Watch(StreamId, WatchFrame),
 }
@@ -33,13 +34,15 @@ pub(crate) struct SlotId {
     generation: u32,
 }
 
+type Answer = Result<Reply, Error>;
+
 /// A slot is used again and again: its size is paid once, a box would be paid on every call.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 enum SlotState {
     Free,
     Waiting(Option<Waker>),
-    Done(Result<Reply, Error>),
+    Done(Answer),
 }
 
 #[derive(Debug)]
@@ -65,24 +68,29 @@ impl Slots {
         SlotId { index, generation: slot.generation }
     }
 
-    /// Stores the answer; drops it when the caller has gone.
-    fn fill(&mut self, id: SlotId, answer: Result<Reply, Error>) -> Option<Waker> {
+    /// Stores the answer and gives whom to wake; gives the answer back when the caller has gone.
+    fn fill(&mut self, id: SlotId, answer: Answer) -> Result<Option<Waker>, Answer> {
         let slot = &mut self.slots[id.index as usize];
         if slot.generation != id.generation {
-            return None;
+            return Err(answer);
         }
         match std::mem::replace(&mut slot.state, SlotState::Done(answer)) {
-            SlotState::Waiting(waker) => waker,
+            SlotState::Waiting(waker) => Ok(waker),
             SlotState::Free | SlotState::Done(_) => unreachable!("a call is answered once"),
         }
     }
 
-    fn release(&mut self, id: SlotId) {
+    /// Frees the slot; gives an answer back that nobody took.
+    fn release(&mut self, id: SlotId) -> Option<Answer> {
         let slot = &mut self.slots[id.index as usize];
-        if slot.generation == id.generation {
-            slot.generation = slot.generation.wrapping_add(1);
-            slot.state = SlotState::Free;
-            self.free.push(id.index);
+        if slot.generation != id.generation {
+            return None;
+        }
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.index);
+        match std::mem::replace(&mut slot.state, SlotState::Free) {
+            SlotState::Done(answer) => Some(answer),
+            SlotState::Waiting(_) | SlotState::Free => None,
         }
     }
 }
@@ -113,6 +121,14 @@ impl Shared {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.get()
+    }
+
+    /// Nobody takes this answer any more. The rows that follow a large range are kept for whoever reads it, and
+    /// hold up compaction: the core should know at once.
+    fn abandon(&self, answer: Answer) {
+        if let Ok(Reply::Range(RangeParts { rest: Some((id, _)), .. })) = answer {
+            self.post(Input::RangeDropped(id));
+        }
     }
 
     fn stop(&self) {
@@ -175,7 +191,13 @@ impl Port {
             }
             for letter in letters.drain(..) {
                 let waker = match letter {
-                    Letter::Reply(slot, answer) => shared.slots.borrow_mut().fill(slot, answer),
+                    Letter::Reply(slot, answer) => {
+                        let filled = shared.slots.borrow_mut().fill(slot, answer);
+                        filled.unwrap_or_else(|answer| {
+                            shared.abandon(answer);
+                            None
+                        })
+                    }
                     Letter::Watch(stream, frame) => shared.streams.borrow_mut().receive(stream, frame),
                 };
                 if let Some(waker) = waker {
@@ -188,7 +210,8 @@ impl Port {
     pub(super) fn call(&self, caller: Caller, request: Request) -> Call {
         let slot = self.shared.slots.borrow_mut().occupy();
         if self.shared.is_stopped() {
-            self.shared.slots.borrow_mut().fill(slot, Err(Error::Stopped));
+            let filled = self.shared.slots.borrow_mut().fill(slot, Err(Error::Stopped));
+            debug_assert!(filled.is_ok(), "the slot was just taken");
         } else {
             let mailbox = Arc::clone(&self.shared.mailbox);
             self.shared.post(Input::Call { mailbox, slot, caller, request });
@@ -226,6 +249,9 @@ impl Future for Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.shared.slots.borrow_mut().release(self.slot);
+        let answer = self.shared.slots.borrow_mut().release(self.slot);
+        if let Some(answer) = answer {
+            self.shared.abandon(answer);
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! Log lines about what was applied, in etcd's words: operators and their tools search for them.
 
-use prost::Message;
 use proto::etcdserverpb::{AlarmRequest, InternalRaftRequest, alarm_request::AlarmAction};
 use telemetry::line;
 use types::{MemberId, raft::Entry};
@@ -13,7 +12,7 @@ pub(super) fn tell(operation: &str, entry: &Entry) {
     if operation != "Alarm" && !operation.starts_with("Auth") {
         return;
     }
-    if let Ok(request) = InternalRaftRequest::decode(entry.data.clone()) {
+    if let Ok(request) = proto::decode::<InternalRaftRequest>(entry.data.clone()) {
         match &request.alarm {
             Some(alarm) => tell_alarm(alarm),
             None => tell_auth(&request),

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::etcdserverpb::{LeaseGrantRequest, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest};
+use crate::etcdserverpb::{
+    InternalRaftRequest, LeaseGrantRequest, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest,
+};
 
 fn of<M: Message + Name + Default>(bytes: &[u8]) -> Result<M, Malformed> {
     decode(Bytes::copy_from_slice(bytes))
@@ -58,14 +60,89 @@ fn faults() {
     }
     assert_eq!(of::<PutRequest>(b"\x0b\x14"), Err(Malformed::Wire), "closed by another group's end");
     assert_eq!(of::<crate::etcdserverpb::AuthUserAddRequest>(b"\x0a\x01\xff"), Err(Malformed::Text));
-    let groups = [[0x0b].repeat(1000), [0x0c].repeat(1000)].concat();
-    assert_eq!(of::<PutRequest>(&groups), Err(Malformed::Depth));
-    let deep = (0..200).fold(Vec::new(), |inner: Vec<u8>, level| {
-        let mut outer = vec![if level % 2 == 0 { 0x22 } else { 0x12 }];
-        prost::encoding::encode_varint(inner.len() as u64, &mut outer);
-        [outer, inner].concat()
+}
+
+/// A field of number and bytes.
+fn field(number: u8, value: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | DELIMITED];
+    prost::encoding::encode_varint(value.len() as u64, &mut out);
+    out.extend_from_slice(value);
+    out
+}
+
+/// A transaction with so many in it, in one branch and the other.
+fn nested(levels: usize) -> Vec<u8> {
+    (0..levels).fold(Vec::new(), |inner, level| field(2 + (level % 2) as u8, &field(4, &inner)))
+}
+
+fn groups(depth: usize) -> Vec<u8> {
+    [[0x0b].repeat(depth), [0x0c].repeat(depth)].concat()
+}
+
+/// Runs on the stack that the threads of a server have.
+fn on_a_servers_stack(test: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(STACK_BYTES).spawn(test).unwrap().join().unwrap();
+}
+
+#[test]
+fn transactions_nest_as_deep_as_in_go() {
+    on_a_servers_stack(|| {
+        let deepest = nested((DEPTH_MAX - 1) / 2);
+        let mut txn = of::<TxnRequest>(&deepest).unwrap();
+        assert_eq!(txn.encode_to_vec(), deepest);
+        let entry = InternalRaftRequest { txn: Some(txn.clone()), ..InternalRaftRequest::default() };
+        assert_eq!(of::<InternalRaftRequest>(&entry.encode_to_vec()).as_ref(), Ok(&entry));
+        assert!(format!("{entry:?}").contains("RequestTxn"));
+        // A mistyped field at the bottom.
+        let bytes = [nested(0), b"\x08\x01".to_vec()].concat();
+        let mended = (0..(DEPTH_MAX - 1) / 2).fold(bytes, |inner, _| field(2, &field(4, &inner)));
+        assert!(of::<TxnRequest>(&mended).is_ok());
+        // One more is too many, well-formed or not.
+        for bottom in [&b""[..], b"\x08\x01"] {
+            let deeper =
+                (0..DEPTH_MAX.div_ceil(2)).fold(bottom.to_vec(), |inner, _| field(2, &field(4, &inner)));
+            assert_eq!(of::<TxnRequest>(&deeper), Err(Malformed::Depth));
+        }
+        assert_eq!(of::<TxnRequest>(&nested(100_000)), Err(Malformed::Depth));
+        txn.clear();
+        assert_eq!(txn, TxnRequest::default());
     });
-    assert_eq!(of::<TxnRequest>(&deep), Err(Malformed::Depth));
+}
+
+#[test]
+fn so_do_groups_and_nobody_needs_stack_for_them() {
+    let expected = PutRequest { value: Bytes::from_static(b"v"), ..PutRequest::default() };
+    for depth in [1, 2, 3, 100, 101, GROUPS_MAX] {
+        assert_eq!(of(&mistyped_key(&groups(depth))), Ok(expected.clone()), "{depth}");
+    }
+    assert_eq!(of::<PutRequest>(&groups(GROUPS_MAX + 1)), Err(Malformed::Wire));
+    assert_eq!(of::<PutRequest>(&groups(1 << 20)), Err(Malformed::Wire));
+    let unfinished = [0x0b].repeat(5000);
+    assert_eq!(of::<PutRequest>(&unfinished), Err(Malformed::Wire));
+    // At the bottom of transactions, where prost begins to count again.
+    on_a_servers_stack(|| {
+        for depth in [100, GROUPS_MAX] {
+            let levels = (DEPTH_MAX - 1) / 2;
+            let bytes = (0..levels).fold(groups(depth), |inner, _| field(2, &field(4, &inner)));
+            assert!(of::<TxnRequest>(&bytes).is_ok(), "{depth}");
+        }
+    });
+}
+
+#[test]
+fn a_transaction_is_written_like_its_description_says() {
+    use crate::etcdserverpb::{RequestOp, request_op::Request};
+    let put = PutRequest { key: Bytes::from_static(b"k"), ..PutRequest::default() };
+    let op = RequestOp { request: Some(Request::RequestPut(put)) };
+    let txn = TxnRequest {
+        compare: vec![Default::default()],
+        success: vec![op.clone(), RequestOp::default()],
+        failure: vec![op],
+    };
+    let bytes = b"\x0a\x00\x12\x05\x12\x03\x0a\x01k\x12\x00\x1a\x05\x12\x03\x0a\x01k";
+    assert_eq!(txn.encode_to_vec(), bytes);
+    assert_eq!(txn.encoded_len(), bytes.len());
+    assert_eq!(of(bytes), Ok(txn));
 }
 
 #[test]
@@ -102,19 +179,42 @@ fn fields() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// What prost takes is left alone; what is mended is taken.
+    /// What prost takes means the same when it is mended; what is mended is taken.
     #[test]
     fn agrees_with_prost(bytes in fields()) {
         let schema = schema(&TxnRequest::full_name()).unwrap();
         let mut mended = bytes.clone();
         let result = mend(schema, &mut mended, DEPTH_MAX);
-        if TxnRequest::decode(&bytes[..]).is_ok() {
+        if let Ok(taken) = TxnRequest::decode(&bytes[..]) {
             prop_assert_eq!(result, Ok(()));
-            prop_assert_eq!(mended, bytes);
+            prop_assert_eq!(TxnRequest::decode(&mended[..]), Ok(taken));
         } else if result.is_ok() && mended != bytes {
             let again = mend(schema, &mut mended.clone(), DEPTH_MAX);
             prop_assert_eq!(again, Ok(()));
             prop_assert!(TxnRequest::decode(&mended[..]).is_ok(), "{:x?} of {:x?}", mended, bytes);
         }
     }
+
+    /// How deep a message is found to be does not depend on where the measuring may be given up.
+    #[test]
+    fn measures_what_it_is(bytes in fields()) {
+        let schema = schema(&TxnRequest::full_name()).unwrap();
+        let depth = (1..).find(|&depth| measure(schema, &bytes, depth) != Err(Malformed::Depth)).unwrap();
+        if TxnRequest::decode(&bytes[..]).is_ok() {
+            prop_assert_eq!(depth, measured_by_hand(schema, &bytes));
+        }
+    }
+}
+
+/// Messages within each other, of a message that is well-formed.
+fn measured_by_hand(schema: &Schema, bytes: &[u8]) -> usize {
+    let (mut at, mut deepest) = (0, 0);
+    while at < bytes.len() {
+        let key = Key::read(bytes, &mut at).unwrap();
+        let start = value_start(bytes, &mut at, &key).unwrap();
+        if let Some(Kind::Message(inner)) = schema.field(key.number).map(|field| field.kind) {
+            deepest = deepest.max(measured_by_hand(&MESSAGES[usize::from(inner)], &bytes[start..at]));
+        }
+    }
+    deepest + 1
 }

@@ -72,6 +72,28 @@ fn txn_operations_are_counted_per_level() {
     assert_eq!(check_txn(vec![RequestOp::default()]), Err(Reason::KeyNotFound));
 }
 
+/// Levels share the budget of operations; nothing else bounds them (contract/semantics.md 3.4).
+#[test]
+fn transactions_nest_as_deep_as_their_operations_allow() {
+    let nested = |levels: usize| {
+        (0..levels).fold(TxnRequest::default(), |inner, level| {
+            let op = RequestOp { request: Some(Request::RequestTxn(inner)) };
+            let (success, failure) = if level % 2 == 0 { (vec![op], vec![]) } else { (vec![], vec![op]) };
+            TxnRequest { compare: vec![], success, failure }
+        })
+    };
+    assert_eq!(txn(&nested(128), 128), Ok(()));
+    assert_eq!(txn(&nested(129), 128), Err(Reason::TooManyOps));
+    // As deep as one may come, on the stack of a thread that serves.
+    let deepest = move || {
+        let levels = (proto::DEPTH_MAX - 1) / 2;
+        let request = nested(levels);
+        assert_eq!(txn(&request, levels), Ok(()));
+        assert_eq!(txn(&request, levels - 1), Err(Reason::TooManyOps));
+    };
+    std::thread::Builder::new().stack_size(proto::STACK_BYTES).spawn(deepest).unwrap().join().unwrap();
+}
+
 #[test]
 fn duplicate_rule() {
     let refused = [
