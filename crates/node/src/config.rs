@@ -43,6 +43,8 @@ pub struct Config {
     pub backend_batch_limit: usize,
     /// Largest proposal, in bytes of the encoded `InternalRaftRequest`.
     pub request_bytes_max: usize,
+    /// Bytes of proposals that may wait for the log; a disk that stalls must not fill the memory.
+    pub log_queue_bytes_max: u64,
     /// Rows that a compaction removes per step.
     pub compaction_batch_limit: usize,
     /// Pause between two steps of a compaction.
@@ -108,6 +110,7 @@ impl Config {
             backend_batch_interval: Duration::from_millis(100),
             backend_batch_limit: 10_000,
             request_bytes_max: 1_572_864,
+            log_queue_bytes_max: 256 << 20,
             compaction_batch_limit: 1_000,
             compaction_sleep: Duration::from_millis(10),
             auto_compaction: AutoCompaction::Off,

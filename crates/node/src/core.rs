@@ -16,6 +16,7 @@ mod persist;
 mod propose;
 mod publish;
 mod raft;
+mod raft_log;
 mod ranges;
 mod reads;
 mod request_id;

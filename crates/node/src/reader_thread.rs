@@ -1,6 +1,10 @@
 //! The reader thread: everything that reads much and that nobody waits for on the core thread.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use mvcc::{HashAll, HashJob, History, KvHash, MvccError, Rows};
@@ -9,8 +13,9 @@ use watch::{HistoryChunk, HistoryQuery, JobId};
 
 use crate::{core::ReplyTo, inbox::Inbox, input::Input, worker::Worker};
 
-/// Keys or rows per step of a hash.
-const HASH_ROWS_PER_STEP: usize = 4096;
+/// Keys or rows per step of a hash, and bytes of rows.
+const HASH_ROWS_PER_STEP: usize = 1024;
+const HASH_BYTES_PER_STEP: usize = 1 << 20;
 
 /// Work for the reader thread.
 pub(crate) enum ReadJob {
@@ -24,7 +29,7 @@ pub(crate) enum ReadJob {
     HashKv { reply_to: ReplyTo, job: Box<HashJob> },
     /// A hash over everything.
     Hash { reply_to: ReplyTo, hash: Box<HashAll> },
-    /// Stop after everything before this.
+    /// Stop; hashes under way are given up.
     Stop,
 }
 
@@ -45,51 +50,77 @@ pub(crate) enum ReadDone {
 
 /// Starts the thread.
 pub(crate) fn start(core: Arc<Inbox<Input>>) -> Worker<ReadJob> {
-    Worker::start("reader", move |jobs| {
-        let mut batch = Vec::new();
-        loop {
-            jobs.receive(&mut batch, None);
-            for job in batch.drain(..) {
-                let Some(done) = run(job) else { return };
-                // The core is gone only when the process ends.
-                let _ = core.send(Input::Read(done));
-            }
-        }
-    })
+    Worker::start("reader", move |jobs| serve(jobs, &core))
 }
 
-/// `None` when told to stop.
-fn run(job: ReadJob) -> Option<ReadDone> {
-    Some(match job {
-        ReadJob::Stop => return None,
-        ReadJob::History { query, view } => {
-            ReadDone::History { job: query.job, result: text(query.read(view)) }
-        }
-        ReadJob::Rows { job, rows } => {
-            let values: Result<Vec<Bytes>, MvccError> =
-                (0..rows.len()).map(|i| rows.fetch(i).map(own)).collect();
-            ReadDone::Rows { job, result: text(values) }
-        }
-        ReadJob::CompactionHash(job) => ReadDone::CompactionHash(text(job.run())),
-        ReadJob::HashKv { reply_to, job } => {
-            let begun = Instant::now();
-            let result = text(job.run());
-            metrics().mvcc_hash_rev_duration_seconds.observe(begun.elapsed().as_secs_f64());
-            ReadDone::HashKv { reply_to, result }
-        }
-        ReadJob::Hash { reply_to, mut hash } => {
-            let begun = Instant::now();
-            let result = loop {
-                match hash.step(HASH_ROWS_PER_STEP) {
-                    Ok(None) => {}
-                    Ok(Some(hash)) => break Ok(hash),
-                    Err(error) => break Err(error),
+/// Hashes read every row there is. They go on in steps while no watcher waits for a read.
+fn serve(jobs: &Inbox<ReadJob>, core: &Inbox<Input>) {
+    // The core is gone only when the process ends.
+    let report = |done| _ = core.send(Input::Read(done));
+    let mut batch = Vec::new();
+    let mut hashes: VecDeque<Hashing> = VecDeque::new();
+    loop {
+        jobs.receive(&mut batch, if hashes.is_empty() { None } else { Some(Duration::ZERO) });
+        for job in batch.drain(..) {
+            match job {
+                ReadJob::Stop => return,
+                ReadJob::History { query, view } => {
+                    report(ReadDone::History { job: query.job, result: text(query.read(view)) });
                 }
-            };
-            metrics().mvcc_hash_duration_seconds.observe(begun.elapsed().as_secs_f64());
-            ReadDone::Hash { reply_to, result: text(result) }
+                ReadJob::Rows { job, rows } => {
+                    let values: Result<Vec<Bytes>, MvccError> =
+                        (0..rows.len()).map(|i| rows.fetch(i).map(own)).collect();
+                    report(ReadDone::Rows { job, result: text(values) });
+                }
+                // Compaction waits for this one.
+                ReadJob::CompactionHash(job) => hashes.push_front(Hashing::Compaction(job)),
+                ReadJob::HashKv { reply_to, job } => {
+                    hashes.push_back(Hashing::Kv { reply_to, job, begun: None });
+                }
+                ReadJob::Hash { reply_to, hash } => {
+                    hashes.push_back(Hashing::All { reply_to, hash, begun: None });
+                }
+            }
         }
-    })
+        if let Some(done) = hashes.front_mut().and_then(Hashing::step) {
+            hashes.pop_front();
+            report(done);
+        }
+    }
+}
+
+/// A hash under way.
+enum Hashing {
+    Compaction(Box<HashJob>),
+    Kv { reply_to: ReplyTo, job: Box<HashJob>, begun: Option<Instant> },
+    All { reply_to: ReplyTo, hash: Box<HashAll>, begun: Option<Instant> },
+}
+
+impl Hashing {
+    /// Does a step; `None` while there is more to do.
+    fn step(&mut self) -> Option<ReadDone> {
+        match self {
+            Hashing::Compaction(job) => {
+                Some(ReadDone::CompactionHash(ended(job.step(HASH_ROWS_PER_STEP, HASH_BYTES_PER_STEP))?))
+            }
+            Hashing::Kv { reply_to, job, begun } => {
+                let begun = *begun.get_or_insert_with(Instant::now);
+                let result = ended(job.step(HASH_ROWS_PER_STEP, HASH_BYTES_PER_STEP))?;
+                metrics().mvcc_hash_rev_duration_seconds.observe(begun.elapsed().as_secs_f64());
+                Some(ReadDone::HashKv { reply_to: reply_to.clone(), result })
+            }
+            Hashing::All { reply_to, hash, begun } => {
+                let begun = *begun.get_or_insert_with(Instant::now);
+                let result = ended(hash.step(HASH_ROWS_PER_STEP))?;
+                metrics().mvcc_hash_duration_seconds.observe(begun.elapsed().as_secs_f64());
+                Some(ReadDone::Hash { reply_to: reply_to.clone(), result })
+            }
+        }
+    }
+}
+
+fn ended<T>(step: Result<Option<T>, MvccError>) -> Option<Result<T, String>> {
+    step.transpose().map(text)
 }
 
 fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
@@ -99,4 +130,54 @@ fn text<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, String> {
 /// A copy in memory of its own: a row is often a slice of a page, which it would keep alive.
 fn own(row: Bytes) -> Bytes {
     Bytes::copy_from_slice(&row)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::Path, thread};
+
+    use bolt::{Db, Options};
+    use mvcc::{CompactStep, Store};
+    use types::{LeaseId, bucket};
+    use vfs::SimDisk;
+
+    use super::*;
+
+    /// A hash of many rows, and a look at one of them.
+    fn jobs() -> (ReadJob, ReadJob) {
+        let mut db = Db::open(Arc::new(SimDisk::new()), Path::new("/db"), Options::default()).unwrap();
+        for name in bucket::ALL {
+            db.create_bucket(name).unwrap();
+        }
+        db.commit().unwrap();
+        let (mut store, _) = Store::open(db.snapshot()).unwrap();
+        for n in 0..10 * HASH_ROWS_PER_STEP {
+            store.txn().put(&n.to_be_bytes(), b"value", LeaseId::NONE);
+        }
+        store.compact(5).unwrap();
+        let hash = loop {
+            if let CompactStep::Hash(job) = store.compact_step(usize::MAX).unwrap() {
+                break ReadJob::CompactionHash(job);
+            }
+        };
+        let query = HistoryQuery { job: JobId(1), from: 7, to: 7, bytes_max: 1 << 20, rows_max: 1 };
+        (hash, ReadJob::History { query, view: store.history(7, 7).unwrap() })
+    }
+
+    #[test]
+    fn watchers_do_not_wait_for_hashes() {
+        let (hash, history) = jobs();
+        let (jobs, core) = (Inbox::default(), Inbox::default());
+        assert!(jobs.send(hash).is_ok() && jobs.send(history).is_ok());
+        let mut done = Vec::new();
+        thread::scope(|scope| {
+            scope.spawn(|| serve(&jobs, &core));
+            while done.len() < 2 {
+                core.receive(&mut done, None);
+            }
+            assert!(jobs.send(ReadJob::Stop).is_ok());
+        });
+        assert!(matches!(done[0], Input::Read(ReadDone::History { result: Ok(_), .. })), "{:?}", done[0]);
+        assert!(matches!(done[1], Input::Read(ReadDone::CompactionHash(Ok(_)))), "{:?}", done[1]);
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     path::Path,
     pin::pin,
     sync::Arc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use proto::etcdserverpb::{
     RequestOp, StatusRequest, TxnRequest, WatchCreateRequest, WatchRequest, WatchResponse,
     request_op::Request, watch_request::RequestUnion,
 };
-use support::{compact, get, put, range, run, start, start_with};
+use support::{compact, get, put, range, run, stall::StallingDisk, start, start_with};
 use vfs::{RealDisk, SimDisk};
 
 #[test]
@@ -242,4 +242,65 @@ fn a_large_range_comes_in_slices_at_its_revision() {
         whole.kvs.iter().map(|kv| String::from_utf8_lossy(&kv.value).into_owned()).collect();
     assert_eq!(found, (0..KEYS).map(|n| format!("value-{n}")).collect::<Vec<_>>());
     member.stop().unwrap();
+}
+
+/// A log that does not get on takes no more than its bound, whether or not clients wait for their answers.
+#[test]
+fn a_stalled_log_holds_a_bounded_number_of_bytes() {
+    let stalling = StallingDisk::new(SimDisk::new());
+    let config = node::Config { log_queue_bytes_max: 1 << 20, ..support::config(Path::new("/data")) };
+    let member = start_with(config, Arc::new(stalling.clone()));
+    let port = member.handle().port();
+    stalling.stall(true);
+    let value = Bytes::from(vec![b'v'; 100 << 10]);
+    let mut answered = None;
+    for n in 0..100 {
+        let key = Bytes::from(format!("k{n}"));
+        let request = PutRequest { key, value: value.clone(), ..Default::default() };
+        let mut call = pin!(port.put(Caller::default(), request));
+        let mut poll = || call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        // Answered after the put was looked at, without the log.
+        run(&port, port.status(Caller::default(), StatusRequest {})).unwrap();
+        if let Poll::Ready(answer) = poll() {
+            answered = Some((n, answer));
+            break;
+        }
+    }
+    let (taken, answer) = answered.expect("puts are refused in the end");
+    assert_eq!(answer, Err(node::Error::TooManyRequests));
+    assert!((10..20).contains(&taken), "{taken} puts were taken");
+    stalling.stall(false);
+    // Again as soon as the log has caught up.
+    while put(&port, "after", "1") == Err(node::Error::TooManyRequests) {}
+    assert_eq!(get(&port, "k0").map(|value| value.len()), Some(100 << 10), "it was taken, so it is there");
+    member.stop().unwrap();
+}
+
+/// Raft forgets entries long before a snapshot of its log is due; nothing of that shows.
+#[test]
+fn a_short_raft_log_loses_nothing() {
+    let disk = SimDisk::new();
+    let config = node::Config {
+        snapshot_catchup_entries: 3,
+        snapshot_count: 300,
+        backend_batch_interval: Duration::ZERO,
+        ..support::config(Path::new("/data"))
+    };
+    let member = start_with(config.clone(), Arc::new(disk.clone()));
+    let port = member.handle().port();
+    for n in 0..1000 {
+        put(&port, &format!("k{n}"), "v").unwrap();
+    }
+    let image = disk.crash(vfs::CrashPlan::LoseUnsynced);
+    member.stop().unwrap();
+    for disk in [disk, image] {
+        let member = start_with(config.clone(), Arc::new(disk));
+        let port = member.handle().port();
+        assert_eq!(put(&port, "last", "v").unwrap().header.unwrap().revision, 1002);
+        for n in 0..1000 {
+            assert_eq!(get(&port, &format!("k{n}")).as_deref(), Some("v"));
+        }
+        member.stop().unwrap();
+    }
 }

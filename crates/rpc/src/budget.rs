@@ -99,6 +99,11 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
+    /// What is held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Changes what is held; `false`, and no change, when the budget is spent.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if bytes <= self.bytes {

@@ -7,7 +7,7 @@ use h2::{RecvStream, server::SendResponse};
 use http::Request;
 use prost::{Message, Name, encoding::encode_varint};
 use proto::Malformed;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     budget::Hold,
@@ -211,13 +211,14 @@ impl<M: Member> Call<M> {
         Ok(())
     }
 
-    /// Holds `bytes` of the budget for replies, in all, until the call ends.
+    /// Holds `bytes` of the budget for replies, in all, until the call ends. What is held already stays held: a reply
+    /// of a stream may be smaller than what stands behind it.
     ///
     /// # Errors
     /// When the budget is spent.
     pub(crate) fn hold_bytes(&mut self, bytes: usize) -> Result<(), Status> {
         let held = match &mut self.hold {
-            Some(hold) => hold.resize(bytes),
+            Some(hold) => hold.bytes() >= bytes || hold.resize(bytes),
             None => {
                 self.hold = self.thread.share.hold(bytes);
                 self.hold.is_some()
@@ -233,9 +234,7 @@ impl<M: Member> Call<M> {
     pub(crate) async fn send(&mut self, reply: &impl Message) -> Result<(), End> {
         let framed = message::frame(reply, self.exchange.encoding())?;
         self.count_sent(framed.len() - PREFIX_LEN);
-        if framed.len() > SMALL {
-            self.hold_bytes(framed.len())?;
-        }
+        self.hold_bytes(framed.len())?;
         self.exchange.send(framed).await
     }
 
@@ -243,7 +242,7 @@ impl<M: Member> Call<M> {
     ///
     /// # Errors
     /// What ends the call.
-    pub(crate) async fn send_body(&mut self, body: &mut impl Body) -> Result<(), End> {
+    pub(crate) async fn send_body(&mut self, body: impl Body) -> Result<(), End> {
         self.send_pieces(&[], body).await
     }
 
@@ -251,34 +250,47 @@ impl<M: Member> Call<M> {
     ///
     /// # Errors
     /// What ends the call.
-    pub(crate) async fn send_wrapped(&mut self, body: &mut impl Body) -> Result<(), End> {
+    pub(crate) async fn send_wrapped(&mut self, body: impl Body) -> Result<(), End> {
         let mut wrapper = vec![KEY_RANGE_RESPONSE];
         encode_varint(body.encoded_len() as u64, &mut wrapper);
         self.send_pieces(&wrapper, body).await
     }
 
     /// Sends `wrapper` and the body as one message.
-    async fn send_pieces(&mut self, wrapper: &[u8], body: &mut impl Body) -> Result<(), End> {
+    async fn send_pieces(&mut self, wrapper: &[u8], mut body: impl Body) -> Result<(), End> {
         let mut left = body.encoded_len();
         let total = wrapper.len() + left;
         let mut first = BytesMut::with_capacity(PREFIX_LEN + wrapper.len() + left.min(SMALL));
         first.put_slice(&message::prefix(total)?);
         first.put_slice(wrapper);
         while left > 0 && first.len() < SMALL {
-            let next = next_piece(body, SMALL - first.len(), &mut left).await?;
+            let next = next_piece(&mut body, SMALL - first.len(), &mut left).await?;
             first.put_slice(&next);
         }
         self.count_sent(total);
-        if left > 0 {
-            // One piece here, one in `h2`, one on its way through the store.
-            self.hold_bytes(3 * PIECE)?;
+        if left == 0 {
+            self.hold_bytes(first.len())?;
+            // Before the client has taken it, which may be long.
+            drop(body);
+            return self.exchange.send_part(first.freeze(), true).await;
         }
-        self.exchange.send_part(first.freeze(), left == 0).await?;
+        // One piece here, one in `h2`, one on its way through the store.
+        self.hold_bytes(3 * PIECE)?;
+        self.send_in_time(first.freeze(), false).await?;
         while left > 0 {
-            let next = next_piece(body, PIECE, &mut left).await?;
-            self.exchange.send_part(next, left == 0).await?;
+            let next = next_piece(&mut body, PIECE, &mut left).await?;
+            self.send_in_time(next, left == 0).await?;
         }
         Ok(())
+    }
+
+    /// Sends a part of a message, unless the client is too slow to take it.
+    async fn send_in_time(&mut self, part: Bytes, last: bool) -> Result<(), End> {
+        let patience = self.thread.common.limits.reader_patience;
+        match timeout(patience, self.exchange.send_part(part, last)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(Reason::Timeout.into()),
+        }
     }
 
     /// Counts a message to the client, of `len` bytes without its prefix.

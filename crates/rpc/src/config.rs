@@ -181,6 +181,9 @@ pub struct Limits {
     pub header_bytes_max: u32,
     /// Bytes that requests and replies hold at once, over all connections.
     pub bytes_in_flight_max: usize,
+    /// A client that takes no further piece of a large range for this long loses the call: its rows are a view of
+    /// the store, and nothing deleted since can be given back while it is open.
+    pub reader_patience: Duration,
 }
 
 /// What a message may be longer than `--max-request-bytes`, in bytes (upstream: server/config/config.go).
@@ -195,6 +198,7 @@ impl Default for Limits {
             connections_max: usize::MAX >> 4,
             header_bytes_max: 64 << 10,
             bytes_in_flight_max: 512 << 20,
+            reader_patience: Duration::from_secs(60),
         }
     }
 }

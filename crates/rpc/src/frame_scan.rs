@@ -1,5 +1,7 @@
 //! Reads HTTP/2 frame heads on the way past, because `h2` answers pings without telling us.
 
+use crate::authority::excuse_url;
+
 /// Length of the client's connection preface, which precedes its first frame.
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -37,22 +39,29 @@ impl FrameScan {
         self.last_stream
     }
 
-    /// Takes the next bytes, however they are cut.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
+    /// Takes the next bytes, however they are cut. In a HEADERS frame that came whole, an authority is renamed that
+    /// `h2` would not take.
+    pub(crate) fn feed(&mut self, mut bytes: &mut [u8]) {
         loop {
             let passed = self.skip.min(bytes.len());
             self.skip -= passed;
-            bytes = &bytes[passed..];
+            bytes = &mut bytes[passed..];
             if bytes.is_empty() {
                 return;
             }
             let taken = (HEAD_LEN - self.have).min(bytes.len());
             self.head[self.have..self.have + taken].copy_from_slice(&bytes[..taken]);
             self.have += taken;
-            bytes = &bytes[taken..];
+            bytes = &mut bytes[taken..];
             if self.have == HEAD_LEN {
                 self.have = 0;
                 self.frame();
+                let [_, _, _, kind, flags, ..] = self.head;
+                if kind == TYPE_HEADERS
+                    && let Some(payload) = bytes.get_mut(..self.skip)
+                {
+                    excuse_url(flags, payload);
+                }
             }
         }
     }
@@ -84,7 +93,7 @@ mod tests {
         bytes.extend([0, 0, 8, TYPE_PING, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
         for step in 1..=bytes.len() {
             let mut scan = FrameScan::new();
-            bytes.chunks(step).for_each(|part| scan.feed(part));
+            bytes.clone().chunks_mut(step).for_each(|part| scan.feed(part));
             assert_eq!((scan.pings(), scan.last_stream()), (2, 5), "step {step}");
         }
     }

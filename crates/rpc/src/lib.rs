@@ -15,6 +15,7 @@
 //! Election, gRPC reflection, pprof pages, streams between members.
 #![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
 
+mod authority;
 mod budget;
 mod call;
 mod config;

@@ -190,7 +190,7 @@ impl AsyncRead for SharedWire {
         let wire = &mut *self.0.borrow_mut();
         let before = buf.filled().len();
         ready!(Pin::new(&mut wire.stream).poll_read(cx, buf))?;
-        let read = &buf.filled()[before..];
+        let read = &mut buf.filled_mut()[before..];
         wire.scan.feed(read);
         if !read.is_empty() {
             wire.last_read = Instant::now();

@@ -150,12 +150,6 @@ impl Hub {
         }
     }
 
-    /// Whether the stream has so much queued that the caller should read no more requests from it: each may
-    /// cost a reply, and replies to requests are never held back.
-    pub fn is_congested(&mut self, stream: StreamId) -> bool {
-        self.by_id.get(&stream).is_some_and(|&slot| !self.outbox.takes_events(slot))
-    }
-
     /// History below `compacted` is gone: watchers that still needed it are told so.
     pub fn compacted(&mut self, compacted: i64) {
         self.compacted = self.compacted.max(compacted);

@@ -135,7 +135,7 @@ impl MemLog {
     }
 
     /// The entries that are kept, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> + Clone {
         self.entries.iter()
     }
 }

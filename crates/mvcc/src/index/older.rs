@@ -64,7 +64,7 @@ impl Older {
         let create_revision = if past.tombstone() {
             0
         } else {
-            usize::try_from(past.version - 1)
+            usize::try_from(past.version.wrapping_sub(1))
                 .ok()
                 .and_then(|puts_before| position.checked_sub(puts_before))
                 .map_or(self.first_create, |first| self.past[first].main)

@@ -68,24 +68,26 @@ impl Slots {
         SlotId { index, generation: slot.generation }
     }
 
-    /// Stores the answer and gives whom to wake; gives the answer back when the caller has gone.
-    fn fill(&mut self, id: SlotId, answer: Answer) -> Result<Option<Waker>, Answer> {
+    /// Whether the caller is still there.
+    fn waits(&self, id: SlotId) -> bool {
+        self.slots[id.index as usize].generation == id.generation
+    }
+
+    /// Stores the answer of a call that waits, and gives whom to wake.
+    fn fill(&mut self, id: SlotId, answer: Answer) -> Option<Waker> {
         let slot = &mut self.slots[id.index as usize];
-        if slot.generation != id.generation {
-            return Err(answer);
-        }
         match std::mem::replace(&mut slot.state, SlotState::Done(answer)) {
-            SlotState::Waiting(waker) => Ok(waker),
+            SlotState::Waiting(waker) => waker,
             SlotState::Free | SlotState::Done(_) => unreachable!("a call is answered once"),
         }
     }
 
     /// Frees the slot; gives an answer back that nobody took.
     fn release(&mut self, id: SlotId) -> Option<Answer> {
-        let slot = &mut self.slots[id.index as usize];
-        if slot.generation != id.generation {
+        if !self.waits(id) {
             return None;
         }
+        let slot = &mut self.slots[id.index as usize];
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(id.index);
         match std::mem::replace(&mut slot.state, SlotState::Free) {
@@ -192,11 +194,13 @@ impl Port {
             for letter in letters.drain(..) {
                 let waker = match letter {
                     Letter::Reply(slot, answer) => {
-                        let filled = shared.slots.borrow_mut().fill(slot, answer);
-                        filled.unwrap_or_else(|answer| {
+                        let mut slots = shared.slots.borrow_mut();
+                        if slots.waits(slot) {
+                            slots.fill(slot, answer)
+                        } else {
                             shared.abandon(answer);
                             None
-                        })
+                        }
                     }
                     Letter::Watch(stream, frame) => shared.streams.borrow_mut().receive(stream, frame),
                 };
@@ -210,8 +214,7 @@ impl Port {
     pub(super) fn call(&self, caller: Caller, request: Request) -> Call {
         let slot = self.shared.slots.borrow_mut().occupy();
         if self.shared.is_stopped() {
-            let filled = self.shared.slots.borrow_mut().fill(slot, Err(Error::Stopped));
-            debug_assert!(filled.is_ok(), "the slot was just taken");
+            self.shared.slots.borrow_mut().fill(slot, Err(Error::Stopped));
         } else {
             let mailbox = Arc::clone(&self.shared.mailbox);
             self.shared.post(Input::Call { mailbox, slot, caller, request });

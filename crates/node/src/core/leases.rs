@@ -1,6 +1,6 @@
 //! Leases as the leader drives them: expiry, renewal, checkpoints, and what clients ask about them.
 
-use lease::LeaseError;
+use lease::{LeaseError, Leases};
 use proto::etcdserverpb::{
     InternalRaftRequest, LeaseCheckpoint, LeaseCheckpointRequest, LeaseKeepAliveRequest,
     LeaseKeepAliveResponse, LeaseLeasesResponse, LeaseRevokeRequest, LeaseStatus, LeaseTimeToLiveRequest,
@@ -8,7 +8,7 @@ use proto::etcdserverpb::{
 };
 use state::Rejection;
 use telemetry::metrics;
-use types::LeaseId;
+use types::{LeaseId, Moment};
 
 use super::{Core, outbox::ReplyTo, request_id::RequestIds};
 use crate::api::{Error, call::Reply};
@@ -18,11 +18,36 @@ const EXPIRED_PER_LOOK: usize = 500;
 /// Checkpoints in one entry (contract/semantics.md 6.9).
 const CHECKPOINTS_PER_ENTRY: usize = 1000;
 
-/// Renewals that wait for the revoke of an expired lease.
+/// Renewals that wait for an entry.
 #[derive(Debug, Default)]
 pub(crate) struct LeaseDriver {
-    /// With the header as it was when the renewal arrived.
-    renewals: Vec<(LeaseId, ReplyTo, ResponseHeader)>,
+    /// In order of arrival.
+    renewals: Vec<Renewal>,
+}
+
+/// A renewal that cannot be answered yet.
+#[derive(Debug)]
+struct Renewal {
+    id: LeaseId,
+    reply_to: ReplyTo,
+    /// As it was when the renewal arrived.
+    header: ResponseHeader,
+    /// `Some` when it is renewed, and an entry must first clear its checkpoint: else a later leader would go by what
+    /// was left before. `None` when it came too late, and the answer waits for the revoke.
+    renewed_secs: Option<i64>,
+    /// It is answered at the latest now, so that a client that comes again and again leaves nothing behind.
+    deadline: Moment,
+}
+
+impl Renewal {
+    /// The TTL to answer with; `None` while it has to wait.
+    fn outcome(&self, leases: &Leases) -> Option<i64> {
+        match self.renewed_secs {
+            _ if !leases.contains(self.id) => Some(0),
+            Some(ttl) if !leases.has_checkpoint(self.id) => Some(ttl),
+            Some(_) | None => None,
+        }
+    }
 }
 
 impl LeaseDriver {
@@ -69,19 +94,21 @@ impl Core {
     pub(super) fn renew_lease(&mut self, reply_to: ReplyTo, request: LeaseKeepAliveRequest) {
         let id = LeaseId(request.id);
         let header = self.header();
-        if self.config.lease_checkpoint && self.state.leases().has_checkpoint(id) {
-            // Else a later leader would go by what was left before this renewal.
-            self.propose_checkpoints(vec![LeaseCheckpoint { id: id.0, remaining_ttl: 0 }]);
-        }
-        match self.state.leases_mut().renew(id, self.now) {
+        let renewed_secs = match self.state.leases_mut().renew(id, self.now) {
             Ok(ttl) => {
                 metrics().debugging_lease_renewed_total.inc();
-                self.answer_renewal(reply_to, id, header, ttl);
+                if !self.config.lease_checkpoint || !self.state.leases().has_checkpoint(id) {
+                    return self.answer_renewal(reply_to, id, header, ttl);
+                }
+                self.propose_checkpoints(vec![LeaseCheckpoint { id: id.0, remaining_ttl: 0 }]);
+                Some(ttl)
             }
-            Err(LeaseError::Expired(_)) => self.leases.renewals.push((id, reply_to, header)),
-            Err(LeaseError::NotPrimary) => self.outbox.reply(reply_to, Err(Error::NotPrimary)),
-            Err(_) => self.answer_renewal(reply_to, id, header, 0),
-        }
+            Err(LeaseError::Expired(_)) => None,
+            Err(LeaseError::NotPrimary) => return self.outbox.reply(reply_to, Err(Error::NotPrimary)),
+            Err(_) => return self.answer_renewal(reply_to, id, header, 0),
+        };
+        let deadline = self.now + self.config.request_timeout();
+        self.leases.renewals.push(Renewal { id, reply_to, header, renewed_secs, deadline });
     }
 
     fn answer_renewal(&mut self, reply_to: ReplyTo, id: LeaseId, header: ResponseHeader, ttl: i64) {
@@ -89,17 +116,21 @@ impl Core {
         self.outbox.reply(reply_to, Ok(Reply::LeaseKeepAlive(reply)));
     }
 
-    /// An entry was applied: renewals of leases that are gone now get their answer.
+    /// An entry was applied: renewals that waited for it get their answer.
     pub(super) fn lease_entry_applied(&mut self) {
-        if self.leases.renewals.is_empty() {
-            return;
+        for renewal in std::mem::take(&mut self.leases.renewals) {
+            match renewal.outcome(self.state.leases()) {
+                Some(ttl) => self.answer_renewal(renewal.reply_to, renewal.id, renewal.header, ttl),
+                None => self.leases.renewals.push(renewal),
+            }
         }
-        let leases = self.state.leases();
-        let (waiting, gone): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.leases.renewals).into_iter().partition(|(id, ..)| leases.contains(*id));
-        self.leases.renewals = waiting;
-        for (id, reply_to, header) in gone {
-            self.answer_renewal(reply_to, id, header, 0);
+    }
+
+    /// Tells those whose entry takes too long.
+    pub(super) fn expire_renewals(&mut self) {
+        let late = self.leases.renewals.partition_point(|renewal| renewal.deadline <= self.now);
+        for renewal in self.leases.renewals.drain(..late) {
+            self.outbox.reply(renewal.reply_to, Err(Error::Timeout));
         }
     }
 

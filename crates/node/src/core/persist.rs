@@ -11,7 +11,7 @@ use state::Sealed;
 use telemetry::{line, metrics};
 use types::{
     Moment,
-    raft::{ConfState, HardState, SnapshotMeta},
+    raft::{ConfState, Entry, HardState, SnapshotMeta},
 };
 
 use super::{Core, maintenance::AfterFlush};
@@ -32,6 +32,8 @@ pub(crate) struct Persist {
     durable_commit: u64,
     /// Appends at the log thread.
     log_jobs: usize,
+    /// Bytes of their entries.
+    log_bytes: u64,
     /// A sealed batch that waits for its commit index to be durable in the WAL.
     waiting: Option<Sealed>,
     /// The batch at the backend thread.
@@ -68,6 +70,10 @@ struct Running {
     membership: String,
 }
 
+fn bytes_of(entries: &[Entry]) -> u64 {
+    entries.iter().map(|entry| entry.data.len() as u64).sum()
+}
+
 impl Persist {
     pub(crate) fn new(
         committed: Snapshot,
@@ -80,6 +86,7 @@ impl Persist {
             size,
             durable_commit: hard_state.commit,
             log_jobs: 0,
+            log_bytes: 0,
             waiting: None,
             running: None,
             due: None,
@@ -115,8 +122,19 @@ impl Persist {
         self.size.1
     }
 
-    pub(crate) fn log_job_sent(&mut self) {
+    pub(crate) fn log_job_sent(&mut self, entries: &[Entry]) {
         self.log_jobs += 1;
+        self.log_bytes += bytes_of(entries);
+    }
+
+    /// The entries of an append are in the log.
+    pub(crate) fn logged(&mut self, entries: &[Entry]) {
+        self.log_bytes -= bytes_of(entries);
+    }
+
+    /// Bytes of entries that wait for the log.
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.log_bytes
     }
 
     pub(crate) fn log_jobs_done(&mut self, count: usize, hard_state: HardState, synced: bool) {
@@ -270,6 +288,8 @@ impl Core {
     /// Makes a raft snapshot at the index that the backend now holds, when enough was applied since the last.
     fn snapshot_if_due(&mut self, running: Running) {
         let Running { index, term, conf_state, membership } = running;
+        let data = bytes::Bytes::from(membership);
+        self.trim_raft_log(index, &conf_state, &data);
         let applied_since = index.saturating_sub(self.persist.last_snapshot);
         let forced = std::mem::take(&mut self.persist.force_snapshot) && applied_since > 0;
         if applied_since <= self.config.snapshot_count && !forced {
@@ -282,26 +302,14 @@ impl Core {
             "local-member-snapshot-count" => self.config.snapshot_count,
             "snapshot-forced" => forced);
         self.persist.last_snapshot = index;
-        let data = bytes::Bytes::from(membership);
-        let meta = SnapshotMeta { index, term, conf_state: conf_state.clone() };
-        self.log.send(LogJob::Snapshot(Box::new(types::raft::Snapshot { meta, data: data.clone() })));
-        // Raft gives the same to a follower that needs it.
-        if let Err(error) = self.raft.store_mut().create_snapshot(index, Some(conf_state), data) {
-            self.fault(format!("raft's log does not take a snapshot at {index}: {error}"));
-        }
+        let meta = SnapshotMeta { index, term, conf_state };
+        self.log.send(LogJob::Snapshot(Box::new(types::raft::Snapshot { meta, data })));
     }
 
-    /// The snapshot record is durable: entries far behind it are needed by nobody.
+    /// The snapshot record is durable: the log on the disk can begin there.
     pub(super) fn snapshot_saved(&mut self, index: u64) {
         line!(Info, "saved snapshot to disk", "snapshot-index" => index);
         self.persist.saved_snapshot = index;
-        let keep = self.config.snapshot_catchup_entries;
-        if index > keep {
-            // Refused when that was forgotten before: then there is nothing to do.
-            if self.raft.store_mut().compact(index - keep).is_ok() {
-                line!(Debug, "compacted Raft logs", "compact-index" => index - keep);
-            }
-        }
         if self.persist.gauge.level() > Level::Ample {
             self.purge();
         }

@@ -26,8 +26,17 @@ const LEASE_COST: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Proposals {
     gathered: Vec<(Bytes, u64)>,
+    /// Bytes of those.
+    gathered_bytes: u64,
     /// A NOSPACE alarm of this member was proposed, and is not known to be raised yet.
     alarm_under_way: bool,
+}
+
+impl Proposals {
+    fn push(&mut self, data: Bytes, id: u64) {
+        self.gathered_bytes += data.len() as u64;
+        self.gathered.push((data, id));
+    }
 }
 
 impl Core {
@@ -43,13 +52,18 @@ impl Core {
             return;
         }
         let behind = self.raft.basic_status().hard_state.commit > self.state.applied() + APPLY_LAG_MAX;
-        if behind || self.persist.unflushed_bytes(self.state.counts().put_bytes) > UNFLUSHED_BYTES_MAX {
+        // A client that goes away gives its share of the budget back, and leaves its proposal here.
+        let unlogged = self.persist.log_bytes() + self.proposals.gathered_bytes;
+        if behind
+            || unlogged > self.config.log_queue_bytes_max
+            || self.persist.unflushed_bytes(self.state.counts().put_bytes) > UNFLUSHED_BYTES_MAX
+        {
             self.outbox.reply(reply_to, Err(Error::TooManyRequests));
             return;
         }
         let patience: Duration = self.config.request_timeout();
         self.waiters.insert(id, reply_to, self.now, patience);
-        self.proposals.gathered.push((data, id));
+        self.proposals.push(data, id);
     }
 
     /// Proposes something of the member's own; nobody waits for it.
@@ -65,7 +79,7 @@ impl Core {
             Subject::default()
         };
         let (id, data) = self.encode(&mut request, root);
-        self.proposals.gathered.push((data, id));
+        self.proposals.push(data, id);
     }
 
     fn encode(&mut self, request: &mut InternalRaftRequest, subject: Subject) -> (u64, Bytes) {
@@ -83,10 +97,13 @@ impl Core {
             return;
         }
         let gathered = std::mem::take(&mut self.proposals.gathered);
+        self.proposals.gathered_bytes = 0;
         let ids: Vec<u64> = gathered.iter().map(|(_, id)| *id).collect();
         match self.raft.propose_batch(gathered.into_iter().map(|(data, _)| data)) {
             Ok(()) => {}
             Err(consensus::Error::ProposalDropped) => {
+                // An alarm may have been among them.
+                self.proposals.alarm_under_way = false;
                 let error = if self.raft.leader() == 0 { Error::NoLeader } else { Error::ProposalDropped };
                 for id in ids {
                     if let Some(waiter) = self.waiters.take(id) {
@@ -156,6 +173,7 @@ impl Core {
             self.outbox.reply(waiting, Err(Error::Timeout));
         }
         self.expire_reads();
+        self.expire_renewals();
     }
 }
 

@@ -35,13 +35,13 @@ impl Core {
         if let Some(hard_state) = work.hard_state {
             self.hard_state = hard_state;
         }
-        self.persist.log_job_sent();
+        self.persist.log_job_sent(&work.entries);
         self.log.send(LogJob::Append { work: Box::new(work), hard_state: self.hard_state, must_sync });
     }
 
     /// Has the current hard state made durable, without anything new.
     pub(super) fn sync_hard_state(&mut self) {
-        self.persist.log_job_sent();
+        self.persist.log_job_sent(&[]);
         self.log.send(LogJob::Append { work: Box::default(), hard_state: self.hard_state, must_sync: true });
     }
 
@@ -65,6 +65,7 @@ impl Core {
 
     fn appended(&mut self, work: AppendWork) {
         let AppendWork { entries, responses, ack, hard_state, .. } = work;
+        self.persist.logged(&entries);
         if let Err(error) = self.raft.store_mut().append(entries) {
             self.fault(format!("raft's log in memory does not take what was written: {error}"));
             return;

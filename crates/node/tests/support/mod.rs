@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod life;
+pub(crate) mod stall;
 
 use std::{
     future::Future,

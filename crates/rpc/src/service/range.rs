@@ -16,8 +16,8 @@ pub(super) async fn range<M: Member>(call: &mut Call<M>) -> Result<(), End> {
     call.admit(request.serializable)?;
     validate::range(&request)?;
     let caller = std::mem::take(&mut call.caller);
-    let mut body = call.exchange.wait(pin!(call.thread.member.range(caller, request))).await??;
-    call.send_body(&mut body).await
+    let body = call.exchange.wait(pin!(call.thread.member.range(caller, request))).await??;
+    call.send_body(body).await
 }
 
 pub(super) async fn range_stream<M: Member>(call: &mut Call<M>) -> Result<(), End> {
@@ -27,8 +27,8 @@ pub(super) async fn range_stream<M: Member>(call: &mut Call<M>) -> Result<(), En
     let chunk_bytes = call.thread.common.limits.request_bytes_max;
     let caller = std::mem::take(&mut call.caller);
     let mut chunks = call.thread.member.range_stream(caller, request, chunk_bytes);
-    while let Some(mut chunk) = call.exchange.wait(pin!(chunks.next())).await?? {
-        call.send_wrapped(&mut chunk).await?;
+    while let Some(chunk) = call.exchange.wait(pin!(chunks.next())).await?? {
+        call.send_wrapped(chunk).await?;
     }
     Ok(())
 }

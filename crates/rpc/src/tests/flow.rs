@@ -13,6 +13,7 @@ use super::{
 
 const PUT: &str = "/etcdserverpb.KV/Put";
 const RANGE: &str = "/etcdserverpb.KV/Range";
+const SNAPSHOT: &str = "/etcdserverpb.Maintenance/Snapshot";
 
 fn range(key: &str) -> bytes::Bytes {
     framed(&pb::RangeRequest { key: key.as_bytes().to_vec().into(), ..Default::default() }.encode_to_vec())
@@ -94,6 +95,40 @@ async fn a_client_that_does_not_read_gets_no_further_pieces() {
     assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
 }
 
+/// Without a deadline of its own, too: what it reads is held for it.
+#[tokio::test]
+async fn a_client_that_stops_reading_a_large_range_loses_the_call() {
+    let mut config = config();
+    config.limits.reader_patience = Duration::from_millis(200);
+    let harness = Harness::start(config);
+    let client = harness.client().await;
+    for path in [RANGE, "/etcdserverpb.KV/RangeStream"] {
+        let (mut send, response) = client.open(path, &[]).await;
+        send.send_data(range("rows:5000"), true).unwrap();
+        let mut body = soon(response).await.unwrap().into_body();
+        // The window is not given back, which is all that the other side can see of a reader.
+        let error = loop {
+            match soon(body.data()).await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+                None => panic!("the message is not complete"),
+            }
+        };
+        assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{path}");
+    }
+    // Slow is fine, as long as it goes on.
+    let (mut send, response) = client.open(RANGE, &[]).await;
+    send.send_data(range("rows:500"), true).unwrap();
+    let mut body = soon(response).await.unwrap().into_body();
+    let mut got = 0;
+    while let Some(chunk) = soon(body.data()).await {
+        let len = chunk.unwrap().len();
+        got += len;
+        body.flow_control().release_capacity(len).unwrap();
+    }
+    assert!(got > 500_000);
+}
+
 #[tokio::test]
 async fn a_failure_in_the_middle_of_a_message_resets() {
     let harness = Harness::start(config());
@@ -130,6 +165,48 @@ async fn the_memory_budget_refuses() {
     let responses = halves.iter_mut().map(|(_, response)| response);
     let (first, ..) = soon(futures_util::future::select_all(responses)).await;
     assert_eq!(collect(first.unwrap()).await.outcome, refused);
+}
+
+/// Also replies that are small, when there are many that nobody takes.
+#[tokio::test]
+async fn the_memory_budget_counts_small_replies() {
+    let mut config = config();
+    config.limits.bytes_in_flight_max = 150_000;
+    let harness = Harness::start(config);
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(0);
+    let client = Client::tcp(harness.port(0), builder).await;
+    let mut waiting = Vec::new();
+    let refused = loop {
+        assert!(waiting.len() < 1000, "every reply is made");
+        let (mut send, response) = client.open(RANGE, &[]).await;
+        send.send_data(range("rows:10"), true).unwrap();
+        let response = soon(response).await.unwrap();
+        if response.headers().contains_key("grpc-status") {
+            break response;
+        }
+        waiting.push((send, response));
+    };
+    assert_eq!(refused.headers()["grpc-status"], "8");
+    assert!((10..16).contains(&waiting.len()), "{} replies of 10 KB", waiting.len());
+}
+
+/// Whoever reads a snapshot holds what stands behind its pieces, not one piece.
+#[tokio::test]
+async fn the_memory_budget_counts_snapshots_to_their_end() {
+    let mut config = config();
+    config.limits.bytes_in_flight_max = 3 << 20;
+    let harness = Harness::start(config);
+    let client = harness.client().await;
+    let (mut send, response) = client.open(SNAPSHOT, &[]).await;
+    send.send_data(framed(&[]), true).unwrap();
+    let mut body = soon(response).await.unwrap().into_body();
+    let mut got = 0;
+    while got < 65_535 {
+        got += soon(body.data()).await.unwrap().unwrap().len();
+    }
+    let refused = client.call(SNAPSHOT, &[], framed(&[])).await;
+    assert_eq!(refused.outcome, (8, "etcdserver: too many requests".to_owned()));
 }
 
 #[tokio::test]

@@ -11,6 +11,11 @@ use proto::{
     health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse},
 };
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use super::{
     Harness,
     client::{Client, framed, soon},
@@ -341,4 +346,42 @@ proptest! {
             assert_eq!(client.unary(PUT, &put("a", "1")).await.outcome.0, 0);
         });
     }
+}
+
+/// etcdctl 3.4 does that for calls to one member.
+#[tokio::test]
+async fn a_url_in_the_place_of_the_authority_is_taken() {
+    let harness = Harness::start(config());
+    let frame = |kind: u8, flags: u8, payload: &[u8]| {
+        let mut frame = vec![0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1];
+        frame.extend(payload);
+        frame
+    };
+    let mut headers = vec![0x83, 0x86];
+    // The last one is `content-type`; all by names of the static table.
+    for (name, value) in [(0x44, RANGE), (0x41, "http://127.0.0.1:2379"), (0x5f, "application/grpc")] {
+        headers.extend([name, value.len() as u8]);
+        headers.extend(value.as_bytes());
+    }
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    hello.extend(frame(1, 4, &headers));
+    hello.extend(frame(
+        0,
+        1,
+        &framed(&pb::RangeRequest { key: "a".into(), ..Default::default() }.encode_to_vec()),
+    ));
+    let mut stream = TcpStream::connect(("127.0.0.1", harness.port(0))).await.unwrap();
+    stream.write_all(&hello).await.unwrap();
+    let kind = soon(async {
+        loop {
+            let mut head = [0; 9];
+            stream.read_exact(&mut head).await.unwrap();
+            let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            stream.read_exact(&mut vec![0; len as usize]).await.unwrap();
+            if head[8] == 1 {
+                return head[3];
+            }
+        }
+    });
+    assert_eq!(kind.await, 1, "the first frame of the stream is HEADERS");
 }

@@ -6,7 +6,7 @@
 // [step] runs on both [side]s, and [compareOutcomes] says what differs after the
 // normalisation table in normalise.go. Watches are compared in another way: every
 // side has a tap, a watch on all keys, and what each watcher must receive is
-// computed from the reference's tap (watch_expect.go).
+// computed from the reference's tap (history.go).
 //
 // Two inputs are left out because upstream's process does not survive them: the
 // compaction of a revision in which a key was deleted and put again, and a put

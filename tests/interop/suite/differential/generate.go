@@ -125,8 +125,8 @@ func (g *generator) menu() []choice {
 		{"lease", 50, g.grant}, {"lease", 24, g.revoke}, {"lease", 26, g.timeToLive}, {"lease", 14, g.listLeases}, {"lease", 18, g.renew}, {"lease", 16, g.shortLease},
 		{"watch", 105, g.watchCreate}, {"watch", 30, g.watchCancel}, {"watch", 18, g.watchProgress}, {"watch", 20, g.watchOdd},
 		{"watch", 13, g.watchReset}, {"watch", 14, g.watchHalfClose}, {"watch", 12, g.watchInParts},
-		{"status", 14, g.statusStep}, {"alarm", 58, g.alarm}, {"downgrade", 30, g.downgrade}, {"unknown", 9, g.unknownMethod}, {"cluster", 13, g.memberList}, {"members", 50, g.memberStep},
-		{"users", 215, g.usersStep}, {"auth", 24, g.authStep}, {"lock", 10, g.lockStep}, {"election", 20, g.electionStep}, {"maintenance", 26, g.maintenanceStep},
+		{"status", 14, g.statusStep}, {"alarm", 58, g.alarm}, {"downgrade", 30, g.downgrade}, {"unknown", 9, g.unknownMethod}, {"cluster", 13, g.memberList}, {"members", 66, g.memberStep},
+		{"users", 215, g.usersStep}, {"auth", 24, g.authStep}, {"lock", 17, g.lockStep}, {"election", 30, g.electionStep}, {"maintenance", 26, g.maintenanceStep},
 		{"health", 13, g.healthStep}, {"restart", 20, g.restart},
 	}
 }
