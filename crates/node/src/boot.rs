@@ -37,7 +37,9 @@ use crate::{
     core::{Clock, Core, Parts},
     inbox::Inbox,
     input::Input,
-    log_thread, reader_thread, server_version,
+    log_thread,
+    peers::{Alone, Peers},
+    reader_thread, server_version,
 };
 use space::{Keeper, RoomyDisk, Space};
 
@@ -126,15 +128,27 @@ impl Member {
     }
 }
 
-/// Starts a member on `config`'s directory.
+/// Starts a member on `config`'s directory that has nobody to talk to.
 ///
 /// # Errors
 /// See [`BootError`]. Nothing runs then, and all locks are released.
 pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
+    start_among(config, disk, |_| Box::new(Alone))
+}
+
+/// Starts a member on `config`'s directory; `connect` makes its door to the other members.
+///
+/// # Errors
+/// See [`BootError`]. Nothing runs then, and all locks are released.
+pub fn start_among(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+) -> Result<Member, BootError> {
     let space = Arc::new(Space::new(&config, disk));
     let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
     let opened = open(&config, &disk)?;
-    run(config, disk, space, opened)
+    run(config, disk, space, opened, connect)
 }
 
 /// What a directory holds, checked.
@@ -356,7 +370,13 @@ fn tell_starting(state: &State, member_id: MemberId, cluster_id: ClusterId) {
 }
 
 /// Starts raft and the threads.
-fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -> Result<Member, BootError> {
+fn run(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    space: Arc<Space>,
+    opened: Opened,
+    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+) -> Result<Member, BootError> {
     let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
     let last_snapshot = start.index;
@@ -378,6 +398,7 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
     // Before the first request, which may find the disk full.
     space.look();
     let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));
+    let handle = NodeHandle { inbox: Arc::clone(&inbox), summary: Arc::clone(&summary) };
     let (published, published_receiver) = sync_channel(1);
     let parts = Parts {
         member_id,
@@ -391,8 +412,9 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
         log: log_thread::start(wal, disk, (config.wal_dir(), config.snap_dir()), Arc::clone(&inbox)),
         backend: backend_thread::start(db, Arc::clone(&inbox)),
         reader: reader_thread::start(Arc::clone(&inbox)),
-        inbox: Arc::clone(&inbox),
-        summary: Arc::clone(&summary),
+        peers: connect(handle.clone()),
+        inbox,
+        summary,
         clock: Clock::start(),
         published,
         config,
@@ -408,10 +430,5 @@ fn run(config: Config, disk: Arc<dyn Disk>, space: Arc<Space>, opened: Opened) -
         .stack_size(proto::STACK_BYTES)
         .spawn(body)
         .map_err(|e| BootError::Raft(format!("cannot start the core thread: {e}")))?;
-    Ok(Member {
-        handle: NodeHandle { inbox, summary },
-        core: Some(core),
-        space,
-        published: published_receiver,
-    })
+    Ok(Member { handle, core: Some(core), space, published: published_receiver })
 }

@@ -12,6 +12,7 @@ mod leases;
 mod maintenance;
 mod meters;
 mod outbox;
+mod peers;
 mod persist;
 mod propose;
 mod publish;
@@ -45,6 +46,7 @@ use crate::{
     inbox::Inbox,
     input::{Input, ReplyBox},
     log_thread::LogJob,
+    peers::Peers,
     reader_thread::ReadJob,
     worker::Worker,
 };
@@ -66,6 +68,7 @@ pub(crate) struct Core {
     log: Worker<LogJob>,
     backend: Worker<BackendJob>,
     reader: Worker<ReadJob>,
+    peers: Box<dyn Peers>,
     outbox: Outbox,
     summary: Arc<Summary>,
     clock: Clock,
@@ -122,6 +125,7 @@ pub(crate) struct Parts {
     pub(crate) log: Worker<LogJob>,
     pub(crate) backend: Worker<BackendJob>,
     pub(crate) reader: Worker<ReadJob>,
+    pub(crate) peers: Box<dyn Peers>,
     pub(crate) summary: Arc<Summary>,
     pub(crate) clock: Clock,
     pub(crate) published: std::sync::mpsc::SyncSender<()>,
@@ -130,7 +134,18 @@ pub(crate) struct Parts {
 impl Core {
     pub(crate) fn new(parts: Parts) -> Core {
         let Parts {
-            config, member_id, cluster_id, raft, hard_state, state, inbox, log, backend, reader, ..
+            config,
+            member_id,
+            cluster_id,
+            raft,
+            hard_state,
+            state,
+            inbox,
+            log,
+            backend,
+            reader,
+            peers,
+            ..
         } = parts;
         let now = parts.clock.now();
         let limits = watch::Limits::for_request_bytes(config.request_bytes_max);
@@ -151,6 +166,7 @@ impl Core {
             log,
             backend,
             reader,
+            peers,
             outbox: Outbox::default(),
             summary: parts.summary,
             clock: parts.clock,
@@ -211,6 +227,7 @@ impl Core {
             Input::Log(done) => self.log_done(done),
             Input::Backend(done) => self.backend_done(done),
             Input::Read(done) => self.read_done(done),
+            Input::Peer(input) => self.peer_input(input),
             Input::Stop => self.stopping = self.stopping.take().or(Some(Stop::Asked)),
         }
     }

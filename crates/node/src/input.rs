@@ -15,6 +15,7 @@ use crate::{
     },
     backend_thread::BackendDone,
     log_thread::LogDone,
+    peers::PeerInput,
     reader_thread::ReadDone,
 };
 
@@ -44,6 +45,8 @@ pub(crate) enum Input {
     Backend(BackendDone),
     /// A reader finished a job.
     Read(ReadDone),
+    /// The other members, or the way to them.
+    Peer(PeerInput),
     /// Stop gracefully.
     Stop,
 }

@@ -17,6 +17,7 @@ mod core;
 mod inbox;
 mod input;
 mod log_thread;
+mod peers;
 mod reader_thread;
 mod worker;
 
@@ -27,10 +28,11 @@ pub use api::{
     WatchFrame, WatchInput, WatchOutput,
 };
 pub use auth::Rejection as AuthRejection;
-pub use boot::{BootError, Member, start};
+pub use boot::{BootError, Member, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
 pub use lease::LeaseError;
+pub use peers::{Alone, PeerAddress, PeerInput, Peers};
 pub use state::Rejection;
 
 /// The version of etcd that this speaks, stores and answers with.

@@ -9,7 +9,7 @@ use proto::etcdserverpb::AlarmMember;
 use types::{ClusterId, MemberId};
 
 use super::Port;
-use crate::{inbox::Inbox, input::Input};
+use crate::{inbox::Inbox, input::Input, peers::PeerInput};
 
 /// Figures that anybody may read at any time without asking the core.
 #[derive(Debug, Default)]
@@ -114,6 +114,13 @@ impl NodeHandle {
     /// A door for the calling network thread.
     pub fn port(&self) -> Port {
         Port::new(Arc::clone(&self.inbox))
+    }
+
+    /// Hands over what the network says. `false` when the member has stopped.
+    ///
+    /// The transport bounds what it has on the way: it hands over one batch of a connection at a time.
+    pub fn peer_input(&self, input: PeerInput) -> bool {
+        self.inbox.send(Input::Peer(input)).is_ok()
     }
 
     /// Figures to read without asking the core.

@@ -15,8 +15,7 @@ impl Core {
         for read in ready.read_states {
             self.read_index_known(&read.context, read.index);
         }
-        // No connections to peers yet: a cluster of one has nobody to send to.
-        drop(ready.messages);
+        self.send_to_peers(ready.messages);
         if let Some(work) = ready.append {
             self.write(work, ready.must_sync);
         }
@@ -73,8 +72,8 @@ impl Core {
         if let Some(hard_state) = hard_state {
             self.raft.store_mut().set_hard_state(hard_state);
         }
-        let others = self.raft.persisted(responses, ack);
-        debug_assert!(others.is_empty(), "a cluster of one has nobody to answer");
+        let answers = self.raft.persisted(responses, ack);
+        self.send_to_peers(answers);
     }
 
     fn soft_state_changed(&mut self, soft: SoftState) {
