@@ -1,6 +1,6 @@
 //! A gRPC client that costs as little as possible: raw HTTP/2, requests encoded by hand.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use h2::client::SendRequest;
 use http::{HeaderMap, Method, Request, Version};
@@ -50,7 +50,7 @@ impl Client {
         let (response, mut stream) = sender.send_request(request, false)?;
         stream.send_data(framed.freeze(), true)?;
         let response = response.await?;
-        let mut status = grpc_status(response.headers());
+        let mut status = Status::of(response.headers());
         let mut body = response.into_body();
         let mut reply = BytesMut::new();
         while let Some(chunk) = body.data().await {
@@ -59,13 +59,23 @@ impl Client {
             reply.extend_from_slice(&chunk);
         }
         if let Some(trailers) = body.trailers().await? {
-            status = grpc_status(&trailers).or(status);
+            status = Status::of(&trailers).or(status);
         }
-        ensure!(status.as_deref() == Some("0"), "{path}: grpc-status {status:?}");
+        let Some(Status { code, text }) = status else { bail!("{path}: a reply without grpc-status") };
+        ensure!(code == "0", "{path}: grpc-status {code}: {text}");
         Ok(reply)
     }
 }
 
-fn grpc_status(headers: &HeaderMap) -> Option<String> {
-    headers.get("grpc-status").and_then(|value| value.to_str().ok()).map(str::to_string)
+/// How a call ended, as the server says.
+struct Status {
+    code: String,
+    text: String,
+}
+
+impl Status {
+    fn of(headers: &HeaderMap) -> Option<Status> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_string);
+        Some(Status { code: text("grpc-status")?, text: text("grpc-message").unwrap_or_default() })
+    }
 }
