@@ -26,6 +26,8 @@ fn node(settings: &Settings) -> node::Config {
         advertise_peer_urls: texts(&cluster.advertise_peer),
         advertise_client_urls: texts(&cluster.advertise_client),
         join_existing: cluster.state == ClusterState::Existing,
+        strict_reconfig_check: cluster.strict_reconfig_check,
+        pre_vote: raft.pre_vote,
         tick: raft.tick,
         election_ticks: raft.election_ticks,
         snapshot_count: storage.snapshot_count,

@@ -4,6 +4,7 @@
 //! and judged before a thread starts or a byte is changed. What may have been acknowledged is never cut off:
 //! a directory that cannot be right is refused, with what is wrong and what to do.
 
+mod founding;
 mod judge;
 pub(crate) mod space;
 
@@ -19,7 +20,7 @@ use std::{
 };
 
 use bolt::{BoltError, Db};
-use cluster::{ClusterError, InitialCluster, bootstrap_entries, cluster_id};
+use cluster::ClusterError;
 use consensus::{MemLog, RawNode};
 use state::{OpenError, State};
 use telemetry::{line, log};
@@ -38,9 +39,10 @@ use crate::{
     inbox::Inbox,
     input::Input,
     log_thread,
-    peers::{Alone, Peers},
+    peers::{Alone, PeerAddress, Peers},
     reader_thread, server_version,
 };
+use founding::{Company, Founding};
 use space::{Keeper, RoomyDisk, Space};
 
 /// Why a member does not start.
@@ -133,7 +135,7 @@ impl Member {
 /// # Errors
 /// See [`BootError`]. Nothing runs then, and all locks are released.
 pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
-    start_among(config, disk, |_| Box::new(Alone))
+    start_with(config, disk, Company::Alone, |_| Box::new(Alone))
 }
 
 /// Starts a member on `config`'s directory; `connect` makes its door to the other members.
@@ -145,9 +147,18 @@ pub fn start_among(
     disk: Arc<dyn Disk>,
     connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
 ) -> Result<Member, BootError> {
+    start_with(config, disk, Company::Others, connect)
+}
+
+fn start_with(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    company: Company,
+    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+) -> Result<Member, BootError> {
     let space = Arc::new(Space::new(&config, disk));
     let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
-    let opened = open(&config, &disk)?;
+    let opened = open(&config, &disk, company)?;
     run(config, disk, space, opened, connect)
 }
 
@@ -160,9 +171,11 @@ struct Opened {
     start: SnapshotRecord,
     hard_state: HardState,
     entries: Vec<Entry>,
+    /// The members of the running cluster that this one joins.
+    joined: Vec<PeerAddress>,
 }
 
-fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
+fn open(config: &Config, disk: &Arc<dyn Disk>, company: Company) -> Result<Opened, BootError> {
     for path in [config.snap_dir(), config.side_dir()] {
         disk.create_dir_all(&path).map_err(|source| BootError::Directory { path, source })?;
     }
@@ -187,7 +200,7 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
     snap::remove_leftovers(&**disk, &config.snap_dir()).map_err(|e| BootError::Mismatch(e.to_string()))?;
     if has_log {
         let (wal, recovered) = Wal::open(Arc::clone(disk), &config.wal_dir(), options)?;
-        return resume(config, disk, wal, db, state, recovered);
+        return resume(config, disk, company, (wal, recovered), db, state);
     }
     if state.applied() > 0 {
         return Err(BootError::Mismatch(format!(
@@ -197,9 +210,9 @@ fn open(config: &Config, disk: &Arc<dyn Disk>) -> Result<Opened, BootError> {
             config.wal_dir().display()
         )));
     }
-    let (metadata, entries) = new_cluster(config)?;
-    let wal = Wal::create(Arc::clone(disk), &config.wal_dir(), metadata, options)?;
-    begin(wal, db, state, metadata, entries)
+    let founding = Founding::of(config, company)?;
+    let wal = Wal::create(Arc::clone(disk), &config.wal_dir(), founding.metadata, options)?;
+    begin(wal, db, state, founding)
 }
 
 fn tell_quota(config: &Config) {
@@ -274,58 +287,32 @@ fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
     Ok(state)
 }
 
-/// Ids and first entries of a new cluster of one.
-fn new_cluster(config: &Config) -> Result<(Metadata, Vec<Entry>), BootError> {
-    let refuse = |e: String| BootError::InitialCluster(e);
-    if config.join_existing {
-        let what =
-            "--initial-cluster-state=existing: joining a running cluster is not supported by this version";
-        return Err(refuse(what.into()));
+/// Writes the first entries of a new cluster, committed at once; a member that joins one gets them from the others.
+fn begin(mut wal: Wal, db: Db, state: State, founding: Founding) -> Result<Opened, BootError> {
+    let Founding { metadata, entries, joined } = founding;
+    let hard_state = match entries.len() as u64 {
+        0 => HardState::default(),
+        commit => HardState { term: 1, vote: 0, commit },
+    };
+    if !entries.is_empty() {
+        wal.append(&entries, hard_state)?;
     }
-    let cluster = InitialCluster::parse(&config.initial_cluster).map_err(|e| refuse(e.to_string()))?;
-    cluster.check(&config.name).map_err(|e| refuse(e.to_string()))?;
-    if let Some(mismatch) = cluster.advertise_mismatch(&config.name, &config.advertise_peer_urls, "") {
-        return Err(refuse(mismatch.to_string()));
-    }
-    if cluster.len() > 1 {
-        return Err(refuse(format!(
-            "--initial-cluster names {} members; this version forms clusters of one only",
-            cluster.len()
-        )));
-    }
-    let members = cluster.members(&config.initial_cluster_token).map_err(|e| refuse(e.to_string()))?;
-    let local = members.iter().find(|member| member.name == config.name).expect("checked above");
-    let metadata =
-        Metadata { node_id: local.id, cluster_id: cluster_id(members.iter().map(|member| member.id)) };
-    Ok((metadata, bootstrap_entries(&members)))
-}
-
-/// Writes the first entries of a new cluster, committed at once.
-fn begin(
-    mut wal: Wal,
-    db: Db,
-    state: State,
-    metadata: Metadata,
-    entries: Vec<Entry>,
-) -> Result<Opened, BootError> {
-    let hard_state = HardState { term: 1, vote: 0, commit: entries.len() as u64 };
-    wal.append(&entries, hard_state)?;
     wal.sync()?;
     wal.sync_side();
     line!(Info, "starting local member", "local-member-id" => metadata.node_id.to_string(), "cluster-id" => metadata.cluster_id.to_string());
-    Ok(Opened { wal, db, state, metadata, start: SnapshotRecord::default(), hard_state, entries })
+    Ok(Opened { wal, db, state, metadata, start: SnapshotRecord::default(), hard_state, entries, joined })
 }
 
 /// Judges a log and a database that were there.
 fn resume(
     config: &Config,
     disk: &Arc<dyn Disk>,
-    wal: Wal,
+    company: Company,
+    (wal, recovered): (Wal, Recovered),
     db: Db,
     state: State,
-    recovered: Recovered,
 ) -> Result<Opened, BootError> {
-    let Recovered { metadata, start, hard_state, entries, report, .. } = &recovered;
+    let Recovered { start, hard_state, entries, report, .. } = &recovered;
     if let Some(torn) = &report.torn {
         line!(Warn, "cut off a write that a power loss had torn; it was never acknowledged",
             "segment" => torn.segment.clone(), "offset" => torn.offset, "bytes" => torn.bytes, "what" => torn.what.clone());
@@ -334,18 +321,8 @@ fn resume(
     let last = entries.last().map_or(start.index, |entry| entry.index);
     if last == 0 && applied == 0 && *hard_state == HardState::default() {
         // Power went between the creation of the log and its first entries.
-        let (expected, entries) = new_cluster(config)?;
-        if expected != *metadata {
-            return Err(BootError::Mismatch(format!(
-                "the log in {} is empty and belongs to member {} of cluster {}, but the flags describe member {} of cluster {}; remove the empty directory to start anew",
-                config.wal_dir().display(),
-                metadata.node_id,
-                metadata.cluster_id,
-                expected.node_id,
-                expected.cluster_id
-            )));
-        }
-        return begin(wal, db, state, expected, entries);
+        let founding = Founding::again(config, company, recovered.metadata)?;
+        return begin(wal, db, state, founding);
     }
     judge::check_pair(config, &**disk, (applied, state.cluster()), &recovered)?;
     let Recovered { metadata, start, hard_state, entries, .. } = recovered;
@@ -354,7 +331,7 @@ fn resume(
     line!(Info, "restarting local member",
         "cluster-id" => metadata.cluster_id.to_string(), "local-member-id" => metadata.node_id.to_string(),
         "commit-index" => hard_state.commit, "applied-index" => applied);
-    Ok(Opened { wal, db, state, metadata, start, hard_state, entries })
+    Ok(Opened { wal, db, state, metadata, start, hard_state, entries, joined: Vec::new() })
 }
 
 fn tell_starting(state: &State, member_id: MemberId, cluster_id: ClusterId) {
@@ -377,7 +354,7 @@ fn run(
     opened: Opened,
     connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
 ) -> Result<Member, BootError> {
-    let Opened { wal, db, state, metadata, start, hard_state, entries } = opened;
+    let Opened { wal, db, state, metadata, start, hard_state, entries, joined } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
     let last_snapshot = start.index;
     let meta =
@@ -388,6 +365,7 @@ fn run(
     let raft_config = consensus::Config {
         election_ticks: config.election_ticks,
         applied: state.applied(),
+        pre_vote: config.pre_vote,
         seed: config.seed,
         ..consensus::Config::new(member_id.0)
     };
@@ -406,6 +384,7 @@ fn run(
         raft,
         hard_state,
         state,
+        joined,
         committed: db.snapshot(),
         backend_size: (db.size(), db.size_in_use()),
         last_snapshot,

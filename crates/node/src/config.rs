@@ -2,6 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use types::ClusterId;
+
+use crate::peers::PeerAddress;
+
 /// Settings of a member. [`Config::new`] has etcd's defaults (contract/flags.tsv).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -17,6 +21,12 @@ pub struct Config {
     pub initial_cluster_token: String,
     /// Join a running cluster instead of starting one; counts only without a log.
     pub join_existing: bool,
+    /// What the running cluster says of itself, for a member that joins it; counts only with `join_existing`.
+    pub running_cluster: Option<RunningCluster>,
+    /// Refuse changes of membership that could lose the quorum.
+    pub strict_reconfig_check: bool,
+    /// Ask before a campaign whether it could be won.
+    pub pre_vote: bool,
     /// Peer URLs that this member announces.
     pub advertise_peer_urls: Vec<String>,
     /// Client URLs that this member announces.
@@ -72,6 +82,15 @@ pub struct Config {
     pub seed: u64,
 }
 
+/// A cluster as one of its members describes it, before the local member is part of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunningCluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Its members, the one that joins among them: it was added before.
+    pub members: Vec<PeerAddress>,
+}
+
 /// When history is forgotten by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AutoCompaction {
@@ -97,6 +116,9 @@ impl Config {
             initial_cluster: format!("{name}=http://localhost:2380"),
             initial_cluster_token: "etcd-cluster".into(),
             join_existing: false,
+            running_cluster: None,
+            strict_reconfig_check: true,
+            pre_vote: true,
             advertise_peer_urls: vec!["http://localhost:2380".into()],
             advertise_client_urls: vec!["http://localhost:2379".into()],
             tick: Duration::from_millis(100),

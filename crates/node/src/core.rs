@@ -4,12 +4,16 @@
 //! what is to be written, sent and applied, until nothing is left to do at once; then deliver all answers.
 
 mod apply;
+mod apply_queue;
 mod auto_compaction;
 mod calls;
+mod change_queue;
 mod clock;
 mod compaction;
 mod leases;
 mod maintenance;
+mod member_calls;
+mod membership;
 mod meters;
 mod outbox;
 mod peers;
@@ -22,6 +26,7 @@ mod ranges;
 mod reads;
 mod request_id;
 mod told;
+mod transfer;
 mod waiters;
 mod watches;
 
@@ -35,9 +40,10 @@ use types::{ClusterId, MemberId, Moment, raft::HardState};
 use watch::Hub;
 
 use self::{
-    auto_compaction::AutoCompactor, clock::Timers, compaction::Compaction, leases::LeaseDriver,
-    outbox::Outbox, persist::Persist, propose::Proposals, publish::Publisher, reads::Reads,
-    request_id::RequestIds, waiters::Waiters,
+    apply_queue::ApplyQueue, auto_compaction::AutoCompactor, change_queue::ChangeQueue, clock::Timers,
+    compaction::Compaction, leases::LeaseDriver, membership::Membership, outbox::Outbox, persist::Persist,
+    propose::Proposals, publish::Publisher, reads::Reads, request_id::RequestIds, transfer::Transfers,
+    waiters::Waiters,
 };
 use crate::{
     api::{Caller, Error, Summary, watch::StreamId},
@@ -46,7 +52,7 @@ use crate::{
     inbox::Inbox,
     input::{Input, ReplyBox},
     log_thread::LogJob,
-    peers::Peers,
+    peers::{PeerAddress, Peers},
     reader_thread::ReadJob,
     worker::Worker,
 };
@@ -84,6 +90,12 @@ pub(crate) struct Core {
     compaction: Compaction,
     auto_compaction: AutoCompactor,
     publisher: Publisher,
+    apply_queue: ApplyQueue,
+    changes: ChangeQueue,
+    membership: Membership,
+    transfers: Transfers,
+    /// Since when raft knows a leader that it did not know before.
+    leader_known_since: Moment,
     /// Where frames of watch streams go.
     streams: HashMap<StreamId, OpenStream>,
     meters: meters::Meters,
@@ -106,6 +118,8 @@ struct OpenStream {
 enum Stop {
     /// It was asked to.
     Asked,
+    /// It is no member any more.
+    Removed,
     /// It cannot go on.
     Fault(String),
 }
@@ -118,6 +132,8 @@ pub(crate) struct Parts {
     pub(crate) raft: RawNode<MemLog>,
     pub(crate) hard_state: HardState,
     pub(crate) state: State,
+    /// The members of the running cluster that this one joins.
+    pub(crate) joined: Vec<PeerAddress>,
     pub(crate) committed: bolt::Snapshot,
     pub(crate) backend_size: (u64, u64),
     pub(crate) last_snapshot: u64,
@@ -140,6 +156,7 @@ impl Core {
             raft,
             hard_state,
             state,
+            joined,
             inbox,
             log,
             backend,
@@ -156,6 +173,11 @@ impl Core {
             persist: Persist::new(parts.committed, parts.backend_size, parts.last_snapshot, hard_state),
             auto_compaction: AutoCompactor::new(config.auto_compaction, now),
             publisher: Publisher::new(parts.published),
+            apply_queue: ApplyQueue::default(),
+            changes: ChangeQueue::default(),
+            membership: Membership::joining(joined),
+            transfers: Transfers::default(),
+            leader_known_since: Moment(0),
             member_id,
             cluster_id,
             raft,
@@ -192,6 +214,7 @@ impl Core {
 
     /// Runs until it is told to stop, or cannot go on; the text says why then.
     pub(crate) fn run(mut self) -> Result<(), String> {
+        self.use_membership();
         // Applies what is committed already, the membership among it.
         self.advance();
         if self.state.cluster().voters().map(|member| member.id).eq([self.member_id]) {
@@ -228,7 +251,7 @@ impl Core {
             Input::Backend(done) => self.backend_done(done),
             Input::Read(done) => self.read_done(done),
             Input::Peer(input) => self.peer_input(input),
-            Input::Stop => self.stopping = self.stopping.take().or(Some(Stop::Asked)),
+            Input::Stop => self.stop_asked(),
         }
     }
 
@@ -237,6 +260,7 @@ impl Core {
         loop {
             self.publish_member();
             self.propose_gathered();
+            self.propose_changes();
             self.ask_read_index();
             if self.stopping.is_some() || !self.raft.has_ready() {
                 break;
@@ -262,6 +286,9 @@ impl Core {
         if let Some(at) = self.hub.next_tick() {
             next = next.min(at);
         }
+        for at in [self.membership.next(), self.transfers.next()].into_iter().flatten() {
+            next = next.min(at);
+        }
         next.since(self.clock.now())
     }
 
@@ -277,12 +304,14 @@ impl Core {
             self.meter_turn();
             self.run_auto_compaction();
             self.propose_cluster_version();
+            self.expire_transfers();
             self.log.send(LogJob::SyncSide);
         }
         if self.timers.purge_due(now) {
             self.purge();
             self.meter_files();
         }
+        self.leave_if_due();
         if self.hub.next_tick().is_some_and(|due| due <= now) {
             let begun = self.clock.now();
             self.hub.tick(now);
@@ -343,16 +372,14 @@ impl Core {
 
     /// Answers everybody, makes everything durable and joins the threads.
     fn finish(mut self) -> Result<(), String> {
-        for waiting in self.waiters.drain().into_iter().chain(self.reads.drain()) {
+        let proposals = self.waiters.drain().into_iter().chain(self.membership.drain());
+        for waiting in proposals.chain(self.reads.drain()).chain(self.transfers.drain()) {
             self.outbox.reply(waiting, Err(Error::Stopped));
         }
         self.outbox.flush();
         let result = match self.stopping.take() {
             Some(Stop::Fault(reason)) => Err(reason),
-            Some(Stop::Asked) | None => {
-                let leader = MemberId(self.raft.leader()).to_string();
-                line!(Info, "skipped leadership transfer for single voting member cluster",
-                    "local-member-id" => self.member_id.to_string(), "current-leader-member-id" => leader);
+            Some(Stop::Asked | Stop::Removed) | None => {
                 self.seal_last();
                 Ok(())
             }

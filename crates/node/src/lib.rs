@@ -30,7 +30,7 @@ pub use api::{
 pub use auth::Rejection as AuthRejection;
 pub use boot::{BootError, Member, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
-pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT};
+pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster};
 pub use lease::LeaseError;
 pub use peers::{Alone, PeerAddress, PeerInput, Peers};
 pub use state::Rejection;

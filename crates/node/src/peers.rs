@@ -34,6 +34,12 @@ pub trait Peers: Send {
 
     /// Since when messages to that member have gone through; `None` while they do not.
     fn active_since(&self, id: MemberId) -> Option<Instant>;
+
+    /// The version `X.Y.Z` of that member's server as it last told it; `None` while it cannot be asked. The leader
+    /// sets the version of the cluster by the lowest of them (contract/semantics.md 8.14).
+    fn server_version(&self, _id: MemberId) -> Option<String> {
+        None
+    }
 }
 
 /// What comes back from the network.

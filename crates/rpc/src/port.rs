@@ -98,16 +98,6 @@ macro_rules! pass {
     };
 }
 
-macro_rules! unsupported {
-    ($($method:ident: $request:ident -> $reply:ident, $what:literal;)*) => {
-        $(
-            async fn $method(&self, _: Caller, _: pb::$request) -> Result<pb::$reply, Reason> {
-                Err(Reason::Unsupported($what))
-            }
-        )*
-    };
-}
-
 impl Member for Door {
     type Range = RangeReply;
     type Chunks = RangeStream;
@@ -166,6 +156,10 @@ impl Member for Door {
         lease_keep_alive: LeaseKeepAliveRequest -> pb::LeaseKeepAliveResponse;
         lease_time_to_live: LeaseTimeToLiveRequest -> pb::LeaseTimeToLiveResponse;
         lease_leases: LeaseLeasesRequest -> pb::LeaseLeasesResponse;
+        member_add: MemberAddRequest -> pb::MemberAddResponse;
+        member_remove: MemberRemoveRequest -> pb::MemberRemoveResponse;
+        member_update: MemberUpdateRequest -> pb::MemberUpdateResponse;
+        member_promote: MemberPromoteRequest -> pb::MemberPromoteResponse;
         member_list: MemberListRequest -> pb::MemberListResponse;
         alarm: AlarmRequest -> pb::AlarmResponse;
         status: StatusRequest -> pb::StatusResponse;
@@ -175,13 +169,6 @@ impl Member for Door {
         snapshot: SnapshotRequest -> SnapshotImage;
         move_leader: MoveLeaderRequest -> pb::MoveLeaderResponse;
         downgrade: DowngradeRequest -> pb::DowngradeResponse;
-    }
-
-    unsupported! {
-        member_add: MemberAddRequest -> MemberAddResponse, "MemberAdd";
-        member_remove: MemberRemoveRequest -> MemberRemoveResponse, "MemberRemove";
-        member_update: MemberUpdateRequest -> MemberUpdateResponse, "MemberUpdate";
-        member_promote: MemberPromoteRequest -> MemberPromoteResponse, "MemberPromote";
     }
 }
 
@@ -195,6 +182,14 @@ impl From<Error> for Reason {
             Error::NoLeader => Reason::NoLeader,
             Error::LeaderChanged => Reason::LeaderChanged,
             Error::Timeout => Reason::Timeout,
+            Error::TimeoutLeaderFailure => Reason::TimeoutLeaderFailure,
+            Error::TimeoutConnectionLost => Reason::TimeoutConnectionLost,
+            Error::TimeoutWaitApplied => Reason::TimeoutWaitApplied,
+            Error::TimeoutLeaderTransfer => Reason::TimeoutLeaderTransfer,
+            Error::BadPeerUrls => Reason::BadMemberUrls,
+            Error::NotEnoughStarted => Reason::NotEnoughStarted,
+            Error::Unhealthy => Reason::Unhealthy,
+            Error::LearnerNotReady => Reason::LearnerNotReady,
             Error::Stopped => Reason::Stopped,
             Error::InvalidToken => Reason::InvalidAuthToken,
             Error::NotLeader => Reason::NotLeader,

@@ -92,15 +92,13 @@ pub(super) const CLUSTERING: &[Flag] = &[
         Kind::Bool,
         "true",
         "Refuse changes of membership that would lose quorum.",
-    )
-    .not_yet(),
+    ),
     Flag::new(
         "pre-vote",
         Kind::Bool,
         "true",
         "Ask before an election whether it could be won, so that returning members disturb nobody.",
-    )
-    .not_yet(),
+    ),
     Flag::new(
         "auto-compaction-retention",
         Kind::Text,

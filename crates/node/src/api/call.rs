@@ -87,6 +87,14 @@ calls! {
     pub lease_leases: LeaseLeases(pb::LeaseLeasesRequest) -> pb::LeaseLeasesResponse;
     /// All members.
     pub member_list: MemberList(pb::MemberListRequest) -> pb::MemberListResponse;
+    /// Adds a member, a voter or a learner.
+    pub member_add: MemberAdd(pb::MemberAddRequest) -> pb::MemberAddResponse;
+    /// Removes a member, for good.
+    pub member_remove: MemberRemove(pb::MemberRemoveRequest) -> pb::MemberRemoveResponse;
+    /// Replaces a member's peer URLs.
+    pub member_update: MemberUpdate(pb::MemberUpdateRequest) -> pb::MemberUpdateResponse;
+    /// Gives a learner its vote.
+    pub member_promote: MemberPromote(pb::MemberPromoteRequest) -> pb::MemberPromoteResponse;
     /// Lists, raises or clears alarms.
     pub alarm: Alarm(pb::AlarmRequest) -> pb::AlarmResponse;
     /// What this member says of itself.

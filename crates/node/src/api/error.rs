@@ -26,13 +26,37 @@ pub enum Error {
     /// No quorum answered in time.
     #[error("request timed out")]
     Timeout,
+    /// As `Timeout`, and a leader was lost meanwhile.
+    #[error("request timed out, possibly due to previous leader failure")]
+    TimeoutLeaderFailure,
+    /// As `Timeout`, and the way to the leader, or from it to a quorum, was cut meanwhile.
+    #[error("request timed out, possibly due to connection lost")]
+    TimeoutConnectionLost,
+    /// What is committed was not applied in time.
+    #[error("request timed out, waiting for the applied index took too long")]
+    TimeoutWaitApplied,
+    /// The member to whom leadership was to go does not lead in time.
+    #[error("request timed out, leader transfer took too long")]
+    TimeoutLeaderTransfer,
     /// The member is stopping.
     #[error("server stopped")]
     Stopped,
     /// The caller gave a token that this member does not know.
     #[error("invalid auth token")]
     InvalidToken,
-    /// MoveLeader was sent to a follower.
+    /// Peer URLs that are none.
+    #[error("given member URLs are invalid")]
+    BadPeerUrls,
+    /// After the change, too few of the voters would have started.
+    #[error("re-configuration failed due to not enough started members")]
+    NotEnoughStarted,
+    /// After the change, too few of the voters would be in touch with this member.
+    #[error("unhealthy cluster")]
+    Unhealthy,
+    /// A learner that is too far behind to get a vote.
+    #[error("can only promote a learner member which is in sync with leader")]
+    LearnerNotReady,
+    /// MoveLeader or MemberPromote was sent to a follower.
     #[error("not leader")]
     NotLeader,
     /// MoveLeader named a member that is no voter.

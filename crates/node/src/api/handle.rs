@@ -91,6 +91,10 @@ impl Summary {
         texts.storage_version = storage;
     }
 
+    pub(crate) fn set_learner(&self, learner: bool) {
+        self.learner.store(learner, Ordering::Relaxed);
+    }
+
     pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {
         self.texts().alarms = alarms;
     }

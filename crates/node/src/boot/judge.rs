@@ -4,6 +4,9 @@
 use std::path::PathBuf;
 
 use cluster::Cluster;
+use prost::Message;
+use proto::raftpb;
+use types::raft::EntryKind;
 use vfs::Disk;
 use wal::Recovered;
 
@@ -76,7 +79,14 @@ pub(super) fn check_pair(
             path.display()
         )));
     }
-    if applied > 0 && cluster.member(log.metadata.node_id).is_none() {
+    if cluster.is_removed(log.metadata.node_id) {
+        return Err(BootError::Mismatch(
+            "the member has been permanently removed from the cluster; data-dir used by this member must be removed"
+                .into(),
+        ));
+    }
+    let listed = cluster.member(log.metadata.node_id).is_some();
+    if applied > 0 && !listed && !follows_from(cluster, log, applied) {
         return Err(BootError::Mismatch(format!(
             "database file ({}) does not list member {}, to which the write-ahead log belongs: they are of different members or clusters",
             path.display(),
@@ -84,6 +94,24 @@ pub(super) fn check_pair(
         )));
     }
     Ok(())
+}
+
+/// Whether the log, which is whole then, leads to these members at index `applied`: so it is with a member that joins
+/// and has not come to its own entry yet.
+fn follows_from(cluster: &Cluster, log: &Recovered, applied: u64) -> bool {
+    if log.start.index > 0 {
+        return false;
+    }
+    let mut replayed = Cluster::new(usize::MAX);
+    let applied = log.entries.iter().take_while(|entry| entry.index <= applied);
+    for entry in applied.filter(|entry| entry.kind == EntryKind::ConfChange) {
+        if let Ok(wire) = raftpb::ConfChange::decode(entry.data.clone()) {
+            // Refused when it was applied, too.
+            let _ = replayed.change(&wire);
+        }
+    }
+    let ids = |cluster: &Cluster| cluster.members().map(|member| member.id).collect::<Vec<_>>();
+    ids(&replayed) == ids(cluster)
 }
 
 /// Where a snapshot of the database stands that was received from a leader, up to `index`.

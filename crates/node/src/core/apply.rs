@@ -77,11 +77,20 @@ impl Core {
         if let Ok(state::Reply::LeaseGrant(granted)) = &outcome {
             metrics().debugging_lease_ttl_total.observe(granted.ttl as f64);
         }
+        if let (Err(error), Some(Effect::ConfChange(..))) = (&outcome, &effect) {
+            line!(Error, "Validation on configuration change failed",
+                "shouldApplyV3" => true, "error" => error.to_string());
+        }
         let wait_for_compaction = self.carry_out(effect);
+        self.publication_applied(request_id);
         let Some(waiter) = self.waiters.take(request_id) else {
             self.lease_entry_applied();
             return;
         };
+        if let Some(change) = waiter.change {
+            self.lease_entry_applied();
+            return self.answer_change(waiter.reply_to, *change, outcome);
+        }
         self.meters.answered(operation, self.now.since(waiter.since).as_secs_f64(), outcome.is_ok());
         let answer = match outcome {
             Ok(reply) => Ok(self.reply(reply)),
@@ -100,7 +109,12 @@ impl Core {
         match effect {
             None => {}
             Some(Effect::NewTerm) => self.new_term(),
-            Some(Effect::ConfChange(wire, _)) => self.tell_raft(&wire.encode_to_vec().into()),
+            Some(Effect::ConfChange(wire, change)) => {
+                self.tell_raft(&wire.encode_to_vec().into());
+                if let Some(change) = change {
+                    self.member_changed(&change);
+                }
+            }
             Some(Effect::Compacted { physical, revision }) => {
                 self.begin_compaction();
                 self.auto_compaction.tell_completed(revision, self.now);
@@ -140,9 +154,6 @@ impl Core {
         if let Err(error) = self.raft.apply_conf_change(change) {
             self.fault(format!("raft refuses a conf change that was applied: {error}"));
         }
-        metrics().server_is_learner.set(i64::from(
-            self.state.cluster().member(self.member_id).is_some_and(|member| member.is_learner),
-        ));
     }
 
     /// The leader of a new term has committed its first entry.

@@ -2,7 +2,7 @@
 
 use proto::etcdserverpb::{self as pb, InternalRaftRequest};
 use state::{Failure, Guarded, RangeAnswer, Rejection, State, Subject, is_read_only, is_serializable};
-use types::KeyRange;
+use types::{KeyRange, MemberId};
 
 use super::{Core, outbox::ReplyTo};
 use crate::api::{
@@ -144,6 +144,22 @@ impl Core {
                     self.run_read(reply_to, Request::MemberList(list));
                 }
             }
+            Request::MemberAdd(add) => {
+                guarded!(&add);
+                self.add_member(reply_to, &add);
+            }
+            Request::MemberRemove(remove) => {
+                guarded!(&remove);
+                self.remove_member(reply_to, MemberId(remove.id));
+            }
+            Request::MemberUpdate(update) => {
+                guarded!(&update);
+                self.update_member(reply_to, update);
+            }
+            Request::MemberPromote(promote) => {
+                guarded!(&promote);
+                self.promote_member(reply_to, MemberId(promote.id));
+            }
             Request::Alarm(alarm) => {
                 guarded!(&alarm);
                 self.propose_for(reply_to, subject, |r| r.alarm = Some(alarm));
@@ -171,8 +187,7 @@ impl Core {
             }
             Request::MoveLeader(transfer) => {
                 guarded!(&transfer);
-                let answer = self.move_leader(&transfer);
-                self.outbox.reply(reply_to, answer);
+                self.move_leader(reply_to, MemberId(transfer.target_id));
             }
             Request::Downgrade(downgrade) => {
                 guarded!(&downgrade);
@@ -206,7 +221,7 @@ impl Core {
                 self.fill(&mut reply.header);
                 Reply::Txn(reply)
             }),
-            Request::MemberList(_) => Ok(self.member_list()),
+            Request::MemberList(_) => Ok(self.member_list_reply()),
             Request::Downgrade(downgrade) => {
                 let Some(answer) = self.downgrade(&reply_to, &downgrade) else { return };
                 answer

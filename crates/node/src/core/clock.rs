@@ -22,6 +22,11 @@ impl Clock {
         Moment(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// A moment of this clock as the system counts it.
+    pub(crate) fn instant(&self, moment: Moment) -> Instant {
+        self.start + Duration::from_nanos(moment.0)
+    }
+
     /// The wall clock, in milliseconds since 1970. Only for ids and figures, never for a decision.
     pub(crate) fn unix_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -4,8 +4,7 @@ use mvcc::{HashKv, HashStep, KvHash};
 use proto::{
     etcdserverpb::{
         AlarmType, DefragmentResponse, DowngradeInfo, DowngradeRequest, DowngradeResponse, HashKvResponse,
-        HashResponse, InternalRaftRequest, Member, MemberListResponse, MoveLeaderRequest, MoveLeaderResponse,
-        ResponseHeader, StatusResponse, downgrade_request::DowngradeAction,
+        HashResponse, InternalRaftRequest, StatusResponse, downgrade_request::DowngradeAction,
     },
     membershippb::DowngradeInfoSetRequest,
 };
@@ -79,19 +78,6 @@ impl Core {
                 target_version: downgrade.target.clone(),
             }),
         })
-    }
-
-    pub(super) fn member_list(&self) -> Reply {
-        let members = self.state.cluster().members().map(|member| Member {
-            id: member.id.0,
-            name: member.name.clone(),
-            peer_ur_ls: member.peer_urls.clone(),
-            client_ur_ls: member.client_urls.clone(),
-            is_learner: member.is_learner,
-        });
-        // Membership has no revision (contract/semantics.md 8.8).
-        let header = Some(ResponseHeader { revision: 0, ..self.header() });
-        Reply::MemberList(MemberListResponse { header, members: members.collect() })
     }
 
     pub(super) fn snapshot(&mut self, reply_to: ReplyTo) {
@@ -215,22 +201,6 @@ impl Core {
         for reply_to in std::mem::take(&mut self.defragmentation.waiting) {
             self.outbox.reply(reply_to, Ok(Reply::Defragment(DefragmentResponse { header: None })));
         }
-    }
-
-    pub(super) fn move_leader(&mut self, request: &MoveLeaderRequest) -> Result<Reply, Error> {
-        if !self.is_leader() {
-            return Err(Error::NotLeader);
-        }
-        let target = types::MemberId(request.target_id);
-        let voter = self.state.cluster().member(target).is_some_and(|member| !member.is_learner);
-        if !voter {
-            return Err(Error::BadLeaderTransferee);
-        }
-        // In a cluster of one the only voter leads already.
-        if target != self.member_id {
-            self.raft.transfer_leader(target.0);
-        }
-        Ok(Reply::MoveLeader(MoveLeaderResponse { header: None }))
     }
 
     /// Judges a downgrade request, after the read barrier. Enabling and cancelling are proposed: they are answered

@@ -80,8 +80,6 @@ impl Core {
         m.server_version.with(&[crate::SERVER_VERSION]).set(1);
         m.server_go_version.with(&["none; built with Rust"]).set(1);
         m.server_quota_backend_bytes.set(self.config.quota_reported);
-        let id = self.member_id.to_string();
-        m.network_known_peers.with(&[&id, &id]).set(1);
         for (name, stage, on) in &self.config.features {
             m.server_feature_enabled.with(&[name, stage]).set(i64::from(*on));
         }

@@ -3,7 +3,7 @@
 use consensus::Message;
 use telemetry::line;
 
-use super::Core;
+use super::{Core, change_queue::asks_for_change};
 use crate::peers::PeerInput;
 
 impl Core {
@@ -22,6 +22,14 @@ impl Core {
     }
 
     fn step(&mut self, message: Message) {
+        if asks_for_change(&message) {
+            self.queue_passed_change(message);
+        } else {
+            self.step_now(message);
+        }
+    }
+
+    pub(super) fn step_now(&mut self, message: Message) {
         use consensus::Error;
         match self.raft.step(message) {
             // Whoever asked for what was dropped will ask again, or be told that his time is up.

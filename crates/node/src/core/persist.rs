@@ -107,6 +107,11 @@ impl Persist {
         &self.gauge
     }
 
+    /// Commit index of the last hard state that is durable in the WAL.
+    pub(crate) fn durable_commit(&self) -> u64 {
+        self.durable_commit
+    }
+
     /// Bytes of the file.
     pub(crate) fn backend_size(&self) -> u64 {
         self.size.0

@@ -10,6 +10,7 @@ use proto::etcdserverpb::{
 };
 use state::{Rejection, Subject};
 use telemetry::line;
+use types::{MemberId, Moment};
 
 use super::{Core, outbox::ReplyTo};
 use crate::{api::Error, boot::space::Level};
@@ -22,10 +23,19 @@ const UNFLUSHED_BYTES_MAX: u64 = 512 << 20;
 const PAIR_COST: usize = 256;
 const LEASE_COST: usize = 64;
 
-/// Proposals of this turn; raft gets them in one batch.
+/// A proposal on its way to raft.
+#[derive(Debug)]
+struct Gathered {
+    data: Bytes,
+    id: u64,
+    /// A client waits for it: without him it is not needed.
+    asked_for: bool,
+}
+
+/// Proposals of this turn, and those that wait for a leader; raft gets them in one batch.
 #[derive(Debug, Default)]
 pub(crate) struct Proposals {
-    gathered: Vec<(Bytes, u64)>,
+    gathered: Vec<Gathered>,
     /// Bytes of those.
     gathered_bytes: u64,
     /// A NOSPACE alarm of this member was proposed, and is not known to be raised yet.
@@ -33,9 +43,9 @@ pub(crate) struct Proposals {
 }
 
 impl Proposals {
-    fn push(&mut self, data: Bytes, id: u64) {
+    fn push(&mut self, data: Bytes, id: u64, asked_for: bool) {
         self.gathered_bytes += data.len() as u64;
-        self.gathered.push((data, id));
+        self.gathered.push(Gathered { data, id, asked_for });
     }
 }
 
@@ -51,7 +61,7 @@ impl Core {
             self.outbox.reply(reply_to, Err(Error::RequestTooLarge));
             return;
         }
-        let behind = self.raft.basic_status().hard_state.commit > self.state.applied() + APPLY_LAG_MAX;
+        let behind = self.is_behind();
         // A client that goes away gives its share of the budget back, and leaves its proposal here.
         let unlogged = self.persist.log_bytes() + self.proposals.gathered_bytes;
         if behind
@@ -63,14 +73,20 @@ impl Core {
         }
         let patience: Duration = self.config.request_timeout();
         self.waiters.insert(id, reply_to, self.now, patience);
-        self.proposals.push(data, id);
+        self.proposals.push(data, id, true);
     }
 
-    /// Proposes something of the member's own; nobody waits for it.
-    pub(super) fn propose_own(&mut self, mut request: InternalRaftRequest) {
+    /// Whether too much is committed and not applied.
+    pub(super) fn is_behind(&self) -> bool {
+        self.raft.basic_status().hard_state.commit > self.state.applied() + APPLY_LAG_MAX
+    }
+
+    /// Proposes something of the member's own, which no client waits for. Gives its id; `None` when it was not
+    /// proposed.
+    pub(super) fn propose_own(&mut self, mut request: InternalRaftRequest) -> Option<u64> {
         let is_asked_again = request.lease_revoke.is_some() || request.cluster_version_set.is_some();
         if is_asked_again && self.persist.gauge().level() >= Level::Starved {
-            return;
+            return None;
         }
         let auth = self.state.auth();
         let root = if auth.is_enabled() {
@@ -79,7 +95,8 @@ impl Core {
             Subject::default()
         };
         let (id, data) = self.encode(&mut request, root);
-        self.proposals.push(data, id);
+        self.proposals.push(data, id, false);
+        Some(id)
     }
 
     fn encode(&mut self, request: &mut InternalRaftRequest, subject: Subject) -> (u64, Bytes) {
@@ -91,24 +108,30 @@ impl Core {
         (id, data.freeze())
     }
 
-    /// Hands this turn's proposals to raft.
+    /// Hands the proposals to raft, once there is a leader to take them. Whoever waits too long for one is told so,
+    /// and his proposal is dropped.
     pub(super) fn propose_gathered(&mut self) {
-        if self.proposals.gathered.is_empty() {
+        if self.proposals.gathered.is_empty() || self.raft.leader() == 0 {
             return;
         }
-        let gathered = std::mem::take(&mut self.proposals.gathered);
+        let mut gathered = std::mem::take(&mut self.proposals.gathered);
         self.proposals.gathered_bytes = 0;
-        let ids: Vec<u64> = gathered.iter().map(|(_, id)| *id).collect();
-        match self.raft.propose_batch(gathered.into_iter().map(|(data, _)| data)) {
+        gathered.retain(|proposal| !proposal.asked_for || self.waiters.contains(proposal.id));
+        let ids: Vec<u64> = gathered.iter().map(|proposal| proposal.id).collect();
+        let proposed = self.raft.propose_batch(gathered.into_iter().map(|proposal| proposal.data));
+        self.proposed(proposed, &ids);
+    }
+
+    pub(super) fn proposed(&mut self, result: Result<(), consensus::Error>, ids: &[u64]) {
+        match result {
             Ok(()) => {}
             Err(consensus::Error::ProposalDropped) => {
                 // An alarm may have been among them.
                 self.proposals.alarm_under_way = false;
-                let error = if self.raft.leader() == 0 { Error::NoLeader } else { Error::ProposalDropped };
                 for id in ids {
-                    if let Some(waiter) = self.waiters.take(id) {
+                    if let Some(waiter) = self.waiters.take(*id) {
                         telemetry::metrics().server_proposals_failed_total.inc();
-                        self.outbox.reply(waiter.reply_to, Err(error.clone()));
+                        self.outbox.reply(waiter.reply_to, Err(Error::ProposalDropped));
                     }
                 }
             }
@@ -166,12 +189,37 @@ impl Core {
         self.proposals.alarm_under_way = false;
     }
 
+    /// Why a proposal that was made at `since` was not applied in time (contract/errors.tsv, ErrGRPCTimeout*).
+    fn why_late(&self, since: Moment) -> Error {
+        let leader = MemberId(self.raft.leader());
+        let known = self.leader_known_since;
+        if since < known && known < since + 2 * self.config.election_timeout() {
+            Error::TimeoutLeaderFailure
+        } else if leader == MemberId(0) || self.is_in_touch(leader, since) {
+            Error::Timeout
+        } else {
+            Error::TimeoutConnectionLost
+        }
+    }
+
+    /// Whether this member is in touch with the leader, or as leader with a quorum, all the time since `since`.
+    fn is_in_touch(&self, leader: MemberId, since: Moment) -> bool {
+        if leader != self.member_id {
+            return self.is_connected_since(leader, since);
+        }
+        let cluster = self.state.cluster();
+        let connected = self.connected_since(cluster.members().map(|member| member.id), since);
+        connected > cluster.members().count() / 2
+    }
+
     /// Tells those whose proposal or read takes too long.
     pub(super) fn expire_waits(&mut self) {
-        while let Some(waiting) = self.waiters.pop_late(self.now) {
+        while let Some(waiter) = self.waiters.pop_late(self.now) {
             telemetry::metrics().server_proposals_failed_total.inc();
-            self.outbox.reply(waiting, Err(Error::Timeout));
+            let error = self.why_late(waiter.since);
+            self.outbox.reply(waiter.reply_to, Err(error));
         }
+        self.expire_promotions();
         self.expire_reads();
         self.expire_renewals();
     }

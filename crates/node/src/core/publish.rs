@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
+use cluster::Version;
 use proto::{
     etcdserverpb::InternalRaftRequest,
     membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest},
@@ -12,59 +13,75 @@ use types::Moment;
 use super::Core;
 use crate::server_version;
 
-/// Without effect for this long, a publication is proposed again.
-const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
-
 /// Publishes name and client URLs once after each start, and tells the boot when that is done.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     /// Taken when the attributes are applied: client listeners may open.
     published: Option<SyncSender<()>>,
-    asked_at: Option<Moment>,
-    /// Index that was applied when it was asked.
-    asked_after: u64,
+    /// Id of the last proposal, and when it was made.
+    asked: Option<(u64, Moment)>,
 }
 
 impl Publisher {
     pub(crate) fn new(published: SyncSender<()>) -> Publisher {
-        Publisher { published: Some(published), asked_at: None, asked_after: 0 }
+        Publisher { published: Some(published), asked: None }
     }
 
     /// Proposals before this may have been lost.
     pub(crate) fn retry(&mut self) {
-        self.asked_at = None;
+        self.asked = None;
     }
 }
 
 impl Core {
     /// Publishes this member, until that is done. Called each turn; costs nothing afterwards.
     pub(super) fn publish_member(&mut self) {
-        if self.publisher.published.is_none() || !self.leads_surely() {
+        if self.publisher.published.is_none() || !self.may_publish() {
             return;
         }
-        match self.publisher.asked_at {
-            Some(_) if self.is_published() && self.state.applied() > self.publisher.asked_after => {
-                self.tell_published();
-                if let Some(published) = self.publisher.published.take() {
-                    // Whoever waited may have given up.
-                    let _ = published.try_send(());
+        let patience = self.config.request_timeout();
+        match self.publisher.asked {
+            Some((_, at)) if self.now.since(at) < patience => {}
+            asked => {
+                if asked.is_some() {
+                    line!(Warn, "failed to publish local member to cluster through raft",
+                        "local-member-id" => self.member_id.to_string(),
+                        "local-member-attributes" => self.attributes_text(),
+                        "publish-timeout" => log::duration(patience),
+                        "error" => "etcdserver: request timed out");
                 }
-            }
-            Some(at) if self.now.since(at) < RETRY_AFTER => {}
-            _ => {
                 self.propose_attributes();
                 self.propose_cluster_version();
             }
         }
     }
 
-    fn tell_published(&self) {
+    /// A proposal was applied: client listeners may open if it was the one with our attributes.
+    pub(super) fn publication_applied(&mut self, request_id: u64) {
+        if self.publisher.asked.is_none_or(|(id, _)| id != request_id) {
+            return;
+        }
+        if let Some(published) = self.publisher.published.take() {
+            line!(Info, "published local member to cluster through raft",
+                "local-member-id" => self.member_id.to_string(),
+                "local-member-attributes" => self.attributes_text(),
+                "cluster-id" => self.cluster_id.to_string(),
+                "publish-timeout" => log::duration(self.config.request_timeout()));
+            // Whoever waited may have given up.
+            let _ = published.try_send(());
+        }
+    }
+
+    fn attributes_text(&self) -> String {
         let (name, urls) = (&self.config.name, self.config.advertise_client_urls.join(" "));
-        line!(Info, "published local member to cluster through raft",
-            "local-member-id" => self.member_id.to_string(),
-            "local-member-attributes" => format!("{{Name:{name} ClientURLs:[{urls}]}}"),
-            "cluster-id" => self.cluster_id.to_string(),
-            "publish-timeout" => log::duration(self.config.request_timeout()));
+        format!("{{Name:{name} ClientURLs:[{urls}]}}")
+    }
+
+    /// Whether somebody leads who would take a publication, and this member is known to be one: attributes of a
+    /// stranger stop whoever applies them.
+    fn may_publish(&self) -> bool {
+        let leads = if self.is_leader() { self.leads_surely() } else { self.raft.leader() != 0 };
+        leads && self.state.is_member(self.member_id)
     }
 
     /// Whether this member leads and has committed an entry of its term.
@@ -72,15 +89,7 @@ impl Core {
         self.is_leader() && self.state.leases().is_primary()
     }
 
-    fn is_published(&self) -> bool {
-        self.state.cluster().member(self.member_id).is_some_and(|member| {
-            member.name == self.config.name && member.client_urls == self.config.advertise_client_urls
-        })
-    }
-
     fn propose_attributes(&mut self) {
-        self.publisher.asked_at = Some(self.now);
-        self.publisher.asked_after = self.state.applied();
         let attributes = Attributes {
             name: self.config.name.clone(),
             client_urls: self.config.advertise_client_urls.clone(),
@@ -89,17 +98,17 @@ impl Core {
             member_id: self.member_id.0,
             member_attributes: Some(attributes),
         });
-        self.propose_own(InternalRaftRequest { cluster_member_attr_set, ..InternalRaftRequest::default() });
+        let request = InternalRaftRequest { cluster_member_attr_set, ..InternalRaftRequest::default() };
+        self.publisher.asked = self.propose_own(request).map(|id| (id, self.now));
     }
 
-    /// Sets or raises the cluster version, and brings the storage version to it. A cluster of one has nobody else
-    /// to ask. Proposing it twice is harmless.
+    /// Sets or raises the cluster version, and brings the storage version to it. Proposing it twice is harmless.
     pub(super) fn propose_cluster_version(&mut self) {
         if !self.leads_surely() {
             return;
         }
         self.migrate_storage();
-        let Some(next) = self.state.cluster().next_version(&[Some(server_version())]) else { return };
+        let Some(next) = self.state.cluster().next_version(&self.server_versions()) else { return };
         match self.state.cluster().version() {
             None => line!(Info, "setting up initial cluster version using v3 API",
                 "cluster-version" => next.cluster_text()),
@@ -110,6 +119,15 @@ impl Core {
         self.propose_own(InternalRaftRequest { cluster_version_set, ..InternalRaftRequest::default() });
     }
 
+    /// The versions of all members' servers; `None` for those that could not be asked.
+    fn server_versions(&self) -> Vec<Option<Version>> {
+        let version = |id| match id == self.member_id {
+            true => Some(server_version()),
+            false => self.peers.server_version(id)?.parse().ok(),
+        };
+        self.state.cluster().members().map(|member| version(member.id)).collect()
+    }
+
     /// Brings the storage version to the cluster version.
     pub(super) fn migrate_storage(&mut self) {
         self.migrate();
@@ -118,6 +136,10 @@ impl Core {
     }
 
     fn migrate(&mut self) {
+        // The version of a cluster whose members could not all be asked yet; no layout belongs to it.
+        if self.state.cluster().version() == Some(Version::MIN_CLUSTER) {
+            return;
+        }
         match self.state.migrate_storage(None) {
             Ok(false) => {}
             Ok(true) => {

@@ -20,10 +20,7 @@ impl Core {
             self.write(work, ready.must_sync);
         }
         if let Some(work) = ready.apply {
-            self.apply_committed(&work.entries);
-            if let Some(ack) = work.ack {
-                self.raft.applied(&ack);
-            }
+            self.apply_in_turn(work);
         }
         for entry in self.raft.take_log_lines() {
             line!(Info, &entry.text, "member" => self.member_id.to_string());
@@ -56,6 +53,7 @@ impl Core {
                 for work in works {
                     self.appended(work);
                 }
+                self.apply_waiting();
             }
             LogDone::SnapshotSaved { index } => self.snapshot_saved(index),
             LogDone::Failed(error) => self.fault(format!("the write-ahead log failed: {error}")),
@@ -82,10 +80,14 @@ impl Core {
         metrics().server_is_leader.set(i64::from(leads));
         if soft.leader != 0 {
             metrics().server_leader_changes_seen_total.inc();
+            self.leader_known_since = self.now;
+            // What was proposed to the last one may be lost with it.
+            self.publisher.retry();
         }
         if !leads && self.state.leases().is_primary() {
             self.state.leases_mut().demote();
         }
         self.leader_changed();
+        self.transfer_ended(soft.leader);
     }
 }

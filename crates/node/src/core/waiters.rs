@@ -7,7 +7,7 @@ use std::{
 
 use types::Moment;
 
-use super::outbox::ReplyTo;
+use super::{member_calls::AskedChange, outbox::ReplyTo};
 
 /// One who waits.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Waiter {
     pub(crate) reply_to: ReplyTo,
     /// When it asked.
     pub(crate) since: Moment,
+    /// What it asked for, when the entry alone does not tell how to answer.
+    pub(crate) change: Option<Box<AskedChange>>,
 }
 
 /// Proposals of this member that were not answered yet.
@@ -28,8 +30,18 @@ pub(crate) struct Waiters {
 impl Waiters {
     /// Remembers who asked for proposal `id`.
     pub(crate) fn insert(&mut self, id: u64, reply_to: ReplyTo, now: Moment, patience: Duration) {
-        self.by_id.insert(id, Waiter { reply_to, since: now });
-        self.deadlines.push_back((now + patience, id));
+        self.insert_waiter(id, Waiter { reply_to, since: now, change: None }, patience);
+    }
+
+    /// Remembers who asked for a change of membership.
+    pub(crate) fn insert_waiter(&mut self, id: u64, waiter: Waiter, patience: Duration) {
+        self.deadlines.push_back((waiter.since + patience, id));
+        self.by_id.insert(id, waiter);
+    }
+
+    /// Whether anybody waits for `id`.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.by_id.contains_key(&id)
     }
 
     /// Takes who waits for `id`; `None` when it was another member's proposal, or given up.
@@ -43,7 +55,7 @@ impl Waiters {
     }
 
     /// Takes the next one whose time is over.
-    pub(crate) fn pop_late(&mut self, now: Moment) -> Option<ReplyTo> {
+    pub(crate) fn pop_late(&mut self, now: Moment) -> Option<Waiter> {
         while let Some((deadline, id)) = self.deadlines.front().copied() {
             // Answered ones leave their deadline behind: dropped here, whatever its time.
             if self.by_id.contains_key(&id) && deadline > now {
@@ -51,7 +63,7 @@ impl Waiters {
             }
             self.deadlines.pop_front();
             if let Some(waiter) = self.by_id.remove(&id) {
-                return Some(waiter.reply_to);
+                return Some(waiter);
             }
         }
         None
