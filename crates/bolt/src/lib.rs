@@ -47,6 +47,7 @@ pub use db::{CommitStats, Db, Options};
 pub use error::BoltError;
 pub use image::Image;
 pub use shrink::Shrink;
+pub use side::FILE_NAME as SUMS_FILE_NAME;
 pub use snapshot::Snapshot;
 /// A change of one key, as [`Db::apply`] takes it.
 pub use types::Write as Op;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Name of the file in the side directory.
-pub(crate) const FILE_NAME: &str = "db.sums";
+pub const FILE_NAME: &str = "db.sums";
 
 const BLOCK_LEN: usize = 4096;
 const BLOCK_HEAD_LEN: usize = 32;

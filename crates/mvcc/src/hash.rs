@@ -67,6 +67,13 @@ pub struct HashPlan {
     _pin: Pin,
 }
 
+impl HashPlan {
+    /// The revision that is hashed.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+}
+
 #[derive(Debug)]
 enum Stage {
     /// Looks for rows that do not count, from this key on.

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bolt::{Db, Snapshot};
+use state::State;
 use telemetry::metrics;
 use types::Write;
 
@@ -23,6 +24,9 @@ pub(crate) enum BackendJob {
     /// Move a few pages down, and cut the file where that is possible. The core asks again until it is done, so
     /// that commits come in between and the core's own snapshot does not hold the old pages.
     Defragment,
+    /// Put the database that a leader sent for `index` in the place of the file. The core sends no batch before it has
+    /// the answer.
+    Install { index: u64 },
     /// Stop after everything before this.
     Stop,
 }
@@ -34,19 +38,25 @@ pub(crate) enum BackendDone {
     Committed { batch: u64, snapshot: Snapshot, size: u64, size_in_use: u64, secs: f64 },
     /// A step of a defragmentation; `done`: there is nothing left to do.
     Defragmented { done: bool, snapshot: Snapshot, size: u64, size_in_use: u64 },
+    /// The file is another one, and `state` is what it holds.
+    Installed { state: Box<State>, snapshot: Snapshot, size: u64, size_in_use: u64 },
     /// The file cannot be trusted any more; the member stops.
     Failed(String),
 }
 
+/// Puts the database that was received for an index in the file's place, and opens it.
+pub(crate) type Install = Box<dyn Fn(u64) -> Result<(Db, State), String> + Send>;
+
 struct BackendThread {
     db: Db,
+    install: Install,
     core: Arc<Inbox<Input>>,
 }
 
 /// Starts the thread that owns `db`.
-pub(crate) fn start(db: Db, core: Arc<Inbox<Input>>) -> Worker<BackendJob> {
+pub(crate) fn start(db: Db, install: Install, core: Arc<Inbox<Input>>) -> Worker<BackendJob> {
     Worker::start("backend", move |jobs| {
-        let mut thread = BackendThread { db, core };
+        let mut thread = BackendThread { db, install, core };
         thread.run(jobs);
     })
 }
@@ -60,6 +70,7 @@ impl BackendThread {
                 let done = match job {
                     BackendJob::Commit { ops, batch } => self.commit(&ops, batch),
                     BackendJob::Defragment => self.defragment(),
+                    BackendJob::Install { index } => self.install(index),
                     BackendJob::Stop => return,
                 };
                 match done {
@@ -105,6 +116,17 @@ impl BackendThread {
         }
         Ok(BackendDone::Defragmented {
             done: step.done,
+            snapshot: self.db.snapshot(),
+            size: self.db.size(),
+            size_in_use: self.db.size_in_use(),
+        })
+    }
+
+    fn install(&mut self, index: u64) -> Result<BackendDone, String> {
+        let (db, state) = (self.install)(index)?;
+        self.db = db;
+        Ok(BackendDone::Installed {
+            state: Box::new(state),
             snapshot: self.db.snapshot(),
             size: self.db.size(),
             size_in_use: self.db.size_in_use(),

@@ -6,6 +6,7 @@
 
 mod founding;
 mod judge;
+pub(crate) mod received;
 pub(crate) mod space;
 
 use std::{
@@ -35,7 +36,7 @@ use crate::{
     api::{NodeHandle, Summary},
     backend_thread,
     config::{Config, QUOTA_BYTES_DEFAULT},
-    core::{Clock, Core, Parts},
+    core::{Clock, Core, Held, Parts},
     inbox::Inbox,
     input::Input,
     log_thread,
@@ -324,6 +325,16 @@ fn resume(
         let founding = Founding::again(config, company, recovered.metadata)?;
         return begin(wal, db, state, founding);
     }
+    let (db, state) = if start.index > applied && received::exists(config, &**disk, start.index)? {
+        // The last run ended between the record of a leader's snapshot and taking its database.
+        line!(Info, "recovering the database from a leader's snapshot", "snapshot-index" => start.index);
+        drop((db, state));
+        received::take(config, disk, start.index)?
+    } else {
+        received::remove_below(config, &**disk, applied)?;
+        (db, state)
+    };
+    let applied = state.applied();
     judge::check_pair(config, &**disk, (applied, state.cluster()), &recovered)?;
     let Recovered { metadata, start, hard_state, entries, .. } = recovered;
     // etcd does not sync a hard state that only moves the commit index: what is in the db is committed.
@@ -372,6 +383,15 @@ fn run(
     tell_starting(&state, member_id, cluster_id);
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
+    let install: backend_thread::Install = {
+        let (config, disk) = (config.clone(), Arc::clone(&disk));
+        Box::new(move |index| received::take(&config, &disk, index).map_err(|e| e.to_string()))
+    };
+    let held = {
+        let (index, term) = (state.applied(), state.term());
+        let meta = SnapshotMeta { index, term, conf_state: state.cluster().conf_state() };
+        Held { meta, membership: state.cluster().v2_snapshot().into() }
+    };
     space.serve(&inbox, wal.preparer());
     // Before the first request, which may find the disk full.
     space.look();
@@ -386,10 +406,11 @@ fn run(
         state,
         joined,
         committed: db.snapshot(),
+        held,
         backend_size: (db.size(), db.size_in_use()),
         last_snapshot,
         log: log_thread::start(wal, disk, (config.wal_dir(), config.snap_dir()), Arc::clone(&inbox)),
-        backend: backend_thread::start(db, Arc::clone(&inbox)),
+        backend: backend_thread::start(db, install, Arc::clone(&inbox)),
         reader: reader_thread::start(Arc::clone(&inbox)),
         peers: connect(handle.clone()),
         inbox,

@@ -10,6 +10,7 @@ mod calls;
 mod change_queue;
 mod clock;
 mod compaction;
+mod install;
 mod leases;
 mod maintenance;
 mod member_calls;
@@ -59,6 +60,7 @@ use crate::{
 
 pub(crate) use clock::Clock;
 pub(crate) use outbox::ReplyTo;
+pub(crate) use persist::Held;
 
 /// Everything the core thread owns.
 pub(crate) struct Core {
@@ -88,6 +90,7 @@ pub(crate) struct Core {
     persist: Persist,
     leases: LeaseDriver,
     compaction: Compaction,
+    installation: install::Installation,
     auto_compaction: AutoCompactor,
     publisher: Publisher,
     apply_queue: ApplyQueue,
@@ -135,6 +138,7 @@ pub(crate) struct Parts {
     /// The members of the running cluster that this one joins.
     pub(crate) joined: Vec<PeerAddress>,
     pub(crate) committed: bolt::Snapshot,
+    pub(crate) held: Held,
     pub(crate) backend_size: (u64, u64),
     pub(crate) last_snapshot: u64,
     pub(crate) inbox: Arc<Inbox<Input>>,
@@ -170,7 +174,13 @@ impl Core {
         let mut core = Core {
             ids: RequestIds::new(member_id.0, parts.clock.unix_ms()),
             timers: Timers::new(now, &config),
-            persist: Persist::new(parts.committed, parts.backend_size, parts.last_snapshot, hard_state),
+            persist: Persist::new(
+                parts.committed,
+                parts.held,
+                parts.backend_size,
+                parts.last_snapshot,
+                hard_state,
+            ),
             auto_compaction: AutoCompactor::new(config.auto_compaction, now),
             publisher: Publisher::new(parts.published),
             apply_queue: ApplyQueue::default(),
@@ -198,6 +208,7 @@ impl Core {
             reads: Reads::default(),
             leases: LeaseDriver::default(),
             compaction: Compaction::default(),
+            installation: install::Installation::default(),
             streams: HashMap::new(),
             watch_effects: Vec::new(),
             ranges: ranges::Ranges::default(),

@@ -110,6 +110,10 @@ impl LogThread {
         let mut pending = Pending::default();
         for job in batch.drain(..) {
             match job {
+                LogJob::Append { work, hard_state, .. } if work.snapshot.is_some() => {
+                    self.flush(&mut pending)?;
+                    self.take_snapshot(*work, hard_state)?;
+                }
                 LogJob::Append { work, hard_state, must_sync } => {
                     if !pending.follows(&work) {
                         self.flush(&mut pending)?;
@@ -194,6 +198,25 @@ impl LogThread {
     }
 
     fn save_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
+        self.write_snapshot(snapshot)?;
+        self.report(LogDone::SnapshotSaved { index: snapshot.meta.index });
+        Ok(())
+    }
+
+    /// The log goes on from a leader's snapshot, whose database is durable already. Entries that come after it are in
+    /// later works.
+    fn take_snapshot(&mut self, work: AppendWork, hard_state: HardState) -> Result<(), String> {
+        if let Some(snapshot) = &work.snapshot {
+            self.write_snapshot(snapshot)?;
+        }
+        self.wal.append(&[], hard_state).map_err(|e| e.to_string())?;
+        self.wal.sync().map_err(|e| e.to_string())?;
+        let timing = LogTiming::default();
+        self.report(LogDone::Appended { works: vec![work], hard_state, synced: true, timing });
+        Ok(())
+    }
+
+    fn write_snapshot(&mut self, snapshot: &Snapshot) -> Result<(), String> {
         let meta = &snapshot.meta;
         let begun = Instant::now();
         let encoded = snap::encode(snapshot);
@@ -207,9 +230,7 @@ impl LogThread {
         let record =
             SnapshotRecord { index: meta.index, term: meta.term, conf_state: meta.conf_state.clone() };
         self.sync_all()?;
-        self.wal.save_snapshot(record).map_err(|e| e.to_string())?;
-        self.report(LogDone::SnapshotSaved { index: meta.index });
-        Ok(())
+        self.wal.save_snapshot(record).map_err(|e| e.to_string())
     }
 
     fn report(&self, done: LogDone) {

@@ -23,8 +23,8 @@ pub(crate) enum ReadJob {
     History { query: HistoryQuery, view: History },
     /// Rows for watchers.
     Rows { job: JobId, rows: Rows },
-    /// A hash that a compaction stores.
-    CompactionHash(Box<HashJob>),
+    /// A hash that a compaction stores; `of` comes back with it.
+    CompactionHash { job: Box<HashJob>, of: u64 },
     /// A hash that a client waits for.
     HashKv { reply_to: ReplyTo, job: Box<HashJob> },
     /// A hash over everything.
@@ -41,7 +41,7 @@ pub(crate) enum ReadDone {
     /// For [`watch::Hub::rows_read`].
     Rows { job: JobId, result: Result<Vec<Bytes>, String> },
     /// For [`mvcc::Store::compaction_hashed`].
-    CompactionHash(Result<KvHash, String>),
+    CompactionHash { of: u64, result: Result<KvHash, String> },
     /// The answer to a client.
     HashKv { reply_to: ReplyTo, result: Result<KvHash, String> },
     /// The answer to a client.
@@ -73,7 +73,7 @@ fn serve(jobs: &Inbox<ReadJob>, core: &Inbox<Input>) {
                     report(ReadDone::Rows { job, result: text(values) });
                 }
                 // Compaction waits for this one.
-                ReadJob::CompactionHash(job) => hashes.push_front(Hashing::Compaction(job)),
+                ReadJob::CompactionHash { job, of } => hashes.push_front(Hashing::Compaction { job, of }),
                 ReadJob::HashKv { reply_to, job } => {
                     hashes.push_back(Hashing::Kv { reply_to, job, begun: None });
                 }
@@ -91,7 +91,7 @@ fn serve(jobs: &Inbox<ReadJob>, core: &Inbox<Input>) {
 
 /// A hash under way.
 enum Hashing {
-    Compaction(Box<HashJob>),
+    Compaction { job: Box<HashJob>, of: u64 },
     Kv { reply_to: ReplyTo, job: Box<HashJob>, begun: Option<Instant> },
     All { reply_to: ReplyTo, hash: Box<HashAll>, begun: Option<Instant> },
 }
@@ -100,8 +100,9 @@ impl Hashing {
     /// Does a step; `None` while there is more to do.
     fn step(&mut self) -> Option<ReadDone> {
         match self {
-            Hashing::Compaction(job) => {
-                Some(ReadDone::CompactionHash(ended(job.step(HASH_ROWS_PER_STEP, HASH_BYTES_PER_STEP))?))
+            Hashing::Compaction { job, of } => {
+                let result = ended(job.step(HASH_ROWS_PER_STEP, HASH_BYTES_PER_STEP))?;
+                Some(ReadDone::CompactionHash { of: *of, result })
             }
             Hashing::Kv { reply_to, job, begun } => {
                 let begun = *begun.get_or_insert_with(Instant::now);
@@ -157,7 +158,7 @@ mod tests {
         store.compact(5).unwrap();
         let hash = loop {
             if let CompactStep::Hash(job) = store.compact_step(usize::MAX).unwrap() {
-                break ReadJob::CompactionHash(job);
+                break ReadJob::CompactionHash { job, of: 0 };
             }
         };
         let query = HistoryQuery { job: JobId(1), from: 7, to: 7, bytes_max: 1 << 20, rows_max: 1 };
@@ -178,6 +179,10 @@ mod tests {
             assert!(jobs.send(ReadJob::Stop).is_ok());
         });
         assert!(matches!(done[0], Input::Read(ReadDone::History { result: Ok(_), .. })), "{:?}", done[0]);
-        assert!(matches!(done[1], Input::Read(ReadDone::CompactionHash(Ok(_)))), "{:?}", done[1]);
+        assert!(
+            matches!(done[1], Input::Read(ReadDone::CompactionHash { of: 0, result: Ok(_) })),
+            "{:?}",
+            done[1]
+        );
     }
 }

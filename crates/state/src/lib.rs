@@ -67,6 +67,15 @@ pub struct State {
     counts: Counts,
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("applied", &self.applied)
+            .field("term", &self.term)
+            .finish_non_exhaustive()
+    }
+}
+
 /// An answer to a range read.
 #[derive(Debug)]
 pub struct RangeAnswer {

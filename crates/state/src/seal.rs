@@ -72,6 +72,12 @@ impl State {
         self.store.committed(oldest.store_ops, snapshot);
     }
 
+    /// Takes the place of `old`, of the same member: numbers of batches and figures go on from there.
+    pub fn goes_on_from(&mut self, old: &State) {
+        self.batch = old.batch;
+        self.counts = old.counts;
+    }
+
     /// The backend has moved pages without a batch: read from `snapshot` from now on, so that the old pages can go.
     pub fn refreshed(&mut self, snapshot: Snapshot) {
         self.store.committed(self.store_ops_committed, snapshot);

@@ -1,8 +1,6 @@
 //! Whether log and database belong together. Nothing is changed here, and a refusal says what is wrong and what to
 //! do, beside the text that etcd has for it (contract/errors.tsv).
 
-use std::path::PathBuf;
-
 use cluster::Cluster;
 use prost::Message;
 use proto::raftpb;
@@ -10,7 +8,7 @@ use types::raft::EntryKind;
 use vfs::Disk;
 use wal::Recovered;
 
-use super::BootError;
+use super::{BootError, received};
 use crate::config::Config;
 
 /// Before a missing database is made anew: refuses when the log no longer begins at the beginning (contract/semantics.md
@@ -29,7 +27,7 @@ pub(super) fn check_db_present(config: &Config, disk: &dyn Disk) -> Result<(), B
     if start == 0 {
         return Ok(());
     }
-    let received = received_snapshot(config, start);
+    let received = received::path_of(&config.snap_dir(), start);
     if disk.exists(&received).map_err(failed)? {
         // etcd takes it for the database, finds that there was none, and deletes it.
         return Err(BootError::Mismatch(format!(
@@ -59,7 +57,7 @@ pub(super) fn check_pair(
     let start = log.start.index;
     let last = log.entries.last().map_or(start, |entry| entry.index);
     if start > applied {
-        let received = received_snapshot(config, start);
+        let received = received::path_of(&config.snap_dir(), start);
         let failed = |source| BootError::Directory { path: received.clone(), source };
         if !disk.exists(&received).map_err(failed)? {
             return Err(BootError::Mismatch(format!(
@@ -112,9 +110,4 @@ fn follows_from(cluster: &Cluster, log: &Recovered, applied: u64) -> bool {
     }
     let ids = |cluster: &Cluster| cluster.members().map(|member| member.id).collect::<Vec<_>>();
     ids(&replayed) == ids(cluster)
-}
-
-/// Where a snapshot of the database stands that was received from a leader, up to `index`.
-fn received_snapshot(config: &Config, index: u64) -> PathBuf {
-    config.snap_dir().join(format!("{index:016x}.snap.db"))
 }

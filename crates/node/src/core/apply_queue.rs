@@ -48,6 +48,15 @@ impl Core {
         }
     }
 
+    /// A leader's snapshot makes what waits needless.
+    pub(super) fn forget_applies(&mut self) {
+        for work in std::mem::take(&mut self.apply_queue.waiting) {
+            if let Some(ack) = work.ack {
+                self.raft.applied(&ack);
+            }
+        }
+    }
+
     fn apply_work(&mut self, work: ApplyWork) {
         self.apply_committed(&work.entries);
         if let Some(ack) = work.ack {

@@ -49,6 +49,11 @@ impl Compaction {
         }
     }
 
+    /// Everybody who waits for it, and what he is told in the end.
+    pub(super) fn into_answers(self) -> impl Iterator<Item = (ReplyTo, Result<Reply, Error>)> {
+        self.waiting.into_iter().map(|waiting| (waiting.reply_to, waiting.answer))
+    }
+
     /// When [`Core::step_compaction`] should be called next.
     pub(crate) fn next_step(&self) -> Option<Moment> {
         self.next
@@ -101,7 +106,8 @@ impl Core {
         self.compaction.next = match step {
             Ok(CompactStep::Working | CompactStep::Pinned { .. }) => pause,
             Ok(CompactStep::Hash(job)) => {
-                self.reader.send(ReadJob::CompactionHash(job));
+                let of = self.installation.count();
+                self.reader.send(ReadJob::CompactionHash { job, of });
                 pause
             }
             Ok(CompactStep::AwaitingCommit { .. }) => {
@@ -120,7 +126,10 @@ impl Core {
         };
     }
 
-    pub(super) fn compaction_hashed(&mut self, result: Result<mvcc::KvHash, String>) {
+    pub(super) fn compaction_hashed(&mut self, of: u64, result: Result<mvcc::KvHash, String>) {
+        if of != self.installation.count() {
+            return;
+        }
         if let Err(error) = &result {
             line!(Warn, "the hash of a compaction could not be computed", "error" => error.clone());
         }

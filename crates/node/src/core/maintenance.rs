@@ -27,6 +27,8 @@ const HASH_KEYS_PER_STEP: usize = 4096;
 pub(crate) enum AfterFlush {
     /// A client's snapshot.
     Snapshot(ReplyTo),
+    /// A snapshot for another member, and the message that goes with it.
+    PeerSnapshot(Box<consensus::Message>),
     /// A hash over everything.
     Hash(ReplyTo),
     /// A hash over keys that has to be computed.
@@ -115,6 +117,7 @@ impl Core {
                     });
                 self.outbox.reply(reply_to, answer);
             }
+            AfterFlush::PeerSnapshot(message) => self.send_snapshot(*message),
             AfterFlush::Hash(reply_to) => match mvcc::hash_all(&self.persist.committed) {
                 Ok(hash) => self.reader.send(ReadJob::Hash { reply_to, hash: Box::new(hash) }),
                 Err(error) => self.outbox.reply(reply_to, Err(Error::Storage(error.to_string()))),

@@ -1,15 +1,40 @@
 //! The other members, as the core meets them: messages out, messages in.
 
-use consensus::Message;
+use consensus::{Message, MessageKind};
 use telemetry::line;
+use types::{MemberId, raft::Snapshot};
 
-use super::{Core, change_queue::asks_for_change};
-use crate::peers::PeerInput;
+use super::{Core, change_queue::asks_for_change, maintenance::AfterFlush, persist::Held};
+use crate::{api::SnapshotImage, peers::PeerInput};
 
 impl Core {
     pub(super) fn send_to_peers(&mut self, messages: Vec<Message>) {
+        let (snapshots, messages): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(|message| message.kind == MessageKind::Snapshot);
         if !messages.is_empty() {
             self.peers.send(messages);
+        }
+        for message in snapshots {
+            // With everything that is applied now: what raft has in memory may be older than its configuration.
+            self.after_flush(AfterFlush::PeerSnapshot(Box::new(message)));
+        }
+    }
+
+    /// Sends the file as it is, whatever index raft had in mind.
+    pub(super) fn send_snapshot(&mut self, mut message: Message) {
+        let Held { meta, membership: data } = self.persist.held().clone();
+        let to = MemberId(message.to);
+        let version = self.state.storage_version().map(|v| v.to_string()).unwrap_or_default();
+        match self.persist.committed.image() {
+            Ok(image) => {
+                message.snapshot = Some(Box::new(Snapshot { meta, data }));
+                self.peers.send_snapshot(message, SnapshotImage::new(image, version));
+            }
+            Err(error) => {
+                line!(Warn, "cannot read the database for a snapshot",
+                    "to" => to.to_string(), "error" => error.to_string());
+                self.raft.report_snapshot(to.0, false);
+            }
         }
     }
 

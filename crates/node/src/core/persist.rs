@@ -11,7 +11,7 @@ use state::Sealed;
 use telemetry::{line, metrics};
 use types::{
     Moment,
-    raft::{ConfState, Entry, HardState, SnapshotMeta},
+    raft::{Entry, HardState, SnapshotMeta},
 };
 
 use super::{Core, maintenance::AfterFlush};
@@ -37,7 +37,9 @@ pub(crate) struct Persist {
     /// A sealed batch that waits for its commit index to be durable in the WAL.
     waiting: Option<Sealed>,
     /// The batch at the backend thread.
-    running: Option<Running>,
+    running: Option<Held>,
+    /// What `committed` stands for.
+    held: Held,
     /// When the next batch is sealed at the latest; `None` while nothing has changed.
     due: Option<Moment>,
     /// Somebody waits for a commit.
@@ -61,13 +63,12 @@ pub(crate) struct Persist {
     gauge: Gauge,
 }
 
-/// A batch at the backend thread, and what a raft snapshot of it needs.
-#[derive(Debug)]
-struct Running {
-    index: u64,
-    term: u64,
-    conf_state: ConfState,
-    membership: String,
+/// What a raft snapshot of a batch needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) meta: SnapshotMeta,
+    /// Membership as the v2 store has it.
+    pub(crate) membership: bytes::Bytes,
 }
 
 fn bytes_of(entries: &[Entry]) -> u64 {
@@ -77,12 +78,14 @@ fn bytes_of(entries: &[Entry]) -> u64 {
 impl Persist {
     pub(crate) fn new(
         committed: Snapshot,
+        held: Held,
         size: (u64, u64),
         last_snapshot: u64,
         hard_state: HardState,
     ) -> Persist {
         Persist {
             committed,
+            held,
             size,
             durable_commit: hard_state.commit,
             log_jobs: 0,
@@ -105,6 +108,41 @@ impl Persist {
     /// How much room there is on the disk.
     pub(crate) fn gauge(&self) -> &Gauge {
         &self.gauge
+    }
+
+    /// Index of the last raft snapshot, asked for or done.
+    pub(crate) fn last_snapshot(&self) -> u64 {
+        self.last_snapshot
+    }
+
+    /// What `committed` stands for.
+    pub(crate) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The file is a leader's: nothing waits for it any more. Gives what did. `put` bytes were put so far.
+    pub(crate) fn replaced(
+        &mut self,
+        committed: Snapshot,
+        size: (u64, u64),
+        snapshot: &types::raft::Snapshot,
+        put: u64,
+    ) -> Vec<AfterFlush> {
+        let index = snapshot.meta.index;
+        self.committed = committed;
+        self.size = size;
+        self.held = Held { meta: snapshot.meta.clone(), membership: snapshot.data.clone() };
+        self.waiting = None;
+        self.running = None;
+        self.due = None;
+        self.wanted = false;
+        self.force_snapshot = false;
+        self.last_snapshot = index;
+        self.saved_snapshot = index;
+        self.meta_indexes = (index, index);
+        self.put_bytes = (put, put);
+        self.gauge.flushed(put);
+        self.after.drain(..).map(|(_, after)| after).collect()
     }
 
     /// Commit index of the last hard state that is durable in the WAL.
@@ -208,6 +246,9 @@ impl Core {
 
     /// Seals a batch when it is time and the one before is done; sends it on when the WAL allows it.
     pub(super) fn seal_if_due(&mut self) {
+        if self.installation.is_running() {
+            return;
+        }
         self.send_sealed();
         if self.persist.gauge.take_trim() {
             // With a raft snapshot at the end of the log, the segments before can go.
@@ -253,7 +294,8 @@ impl Core {
             return;
         };
         let Sealed { writes, batch, index, term, conf_state, membership } = sealed;
-        self.persist.running = Some(Running { index, term, conf_state, membership });
+        let meta = SnapshotMeta { index, term, conf_state };
+        self.persist.running = Some(Held { meta, membership: membership.into() });
         self.backend.send(BackendJob::Commit { ops: writes, batch });
     }
 
@@ -266,8 +308,9 @@ impl Core {
                 self.persist.gauge.flushed(self.persist.put_bytes.0);
                 let running = self.persist.running.take().expect("one batch at a time");
                 self.persist.put_bytes.1 = self.persist.put_bytes.0;
-                self.persist.meta_indexes = (self.persist.meta_indexes.1, running.index);
-                self.snapshot_if_due(running);
+                self.persist.meta_indexes = (self.persist.meta_indexes.1, running.meta.index);
+                self.persist.held = running;
+                self.snapshot_if_due();
                 while self.persist.after.front().is_some_and(|(wanted, _)| *wanted <= batch) {
                     let (_, after) = self.persist.after.pop_front().expect("looked at");
                     self.run_after_flush(after);
@@ -278,6 +321,9 @@ impl Core {
                 self.took_snapshot(snapshot.clone(), size, size_in_use);
                 self.state.refreshed(snapshot);
                 self.defragment_step_done(done);
+            }
+            BackendDone::Installed { state, snapshot, size, size_in_use } => {
+                self.installed(*state, snapshot, (size, size_in_use));
             }
             BackendDone::Failed(error) => self.fault(format!("the backend failed: {error}")),
         }
@@ -291,10 +337,10 @@ impl Core {
     }
 
     /// Makes a raft snapshot at the index that the backend now holds, when enough was applied since the last.
-    fn snapshot_if_due(&mut self, running: Running) {
-        let Running { index, term, conf_state, membership } = running;
-        let data = bytes::Bytes::from(membership);
-        self.trim_raft_log(index, &conf_state, &data);
+    fn snapshot_if_due(&mut self) {
+        let Held { meta, membership: data } = self.persist.held.clone();
+        let index = meta.index;
+        self.trim_raft_log(index, &meta.conf_state, &data);
         let applied_since = index.saturating_sub(self.persist.last_snapshot);
         let forced = std::mem::take(&mut self.persist.force_snapshot) && applied_since > 0;
         if applied_since <= self.config.snapshot_count && !forced {
@@ -307,7 +353,6 @@ impl Core {
             "local-member-snapshot-count" => self.config.snapshot_count,
             "snapshot-forced" => forced);
         self.persist.last_snapshot = index;
-        let meta = SnapshotMeta { index, term, conf_state };
         self.log.send(LogJob::Snapshot(Box::new(types::raft::Snapshot { meta, data })));
     }
 
@@ -335,13 +380,17 @@ impl Core {
     pub(super) fn seal_last(&mut self) {
         let mut inputs = Vec::new();
         loop {
-            if self.persist.running.is_none() && self.persist.waiting.is_none() {
+            if self.installation.is_running() {
+                // What is not in the file is not in the leader's either, or is not needed.
+            } else if self.persist.running.is_none() && self.persist.waiting.is_none() {
                 if !self.state.is_dirty() {
                     return;
                 }
                 self.seal();
             }
-            self.send_sealed();
+            if !self.installation.is_running() {
+                self.send_sealed();
+            }
             self.inbox.receive(&mut inputs, Some(SEAL_POLL));
             for input in inputs.drain(..) {
                 match input {

@@ -131,6 +131,11 @@ impl Core {
     /// Brings the storage version to the cluster version.
     pub(super) fn migrate_storage(&mut self) {
         self.migrate();
+        self.publish_versions();
+    }
+
+    /// Lets others read the versions without asking the core.
+    pub(super) fn publish_versions(&self) {
         let cluster = self.state.cluster().version().map(|version| version.to_string());
         self.summary.set_versions(cluster, self.state.storage_version().map(|version| version.to_string()));
     }

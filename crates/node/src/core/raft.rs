@@ -17,6 +17,9 @@ impl Core {
         }
         self.send_to_peers(ready.messages);
         if let Some(work) = ready.append {
+            if work.snapshot.is_some() {
+                self.forget_applies();
+            }
             self.write(work, ready.must_sync);
         }
         if let Some(work) = ready.apply {
@@ -60,7 +63,8 @@ impl Core {
         }
     }
 
-    fn appended(&mut self, work: AppendWork) {
+    pub(super) fn appended(&mut self, work: AppendWork) {
+        let Some(work) = self.install_or_wait(work) else { return };
         let AppendWork { entries, responses, ack, hard_state, .. } = work;
         self.persist.logged(&entries);
         if let Err(error) = self.raft.store_mut().append(entries) {

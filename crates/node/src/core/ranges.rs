@@ -1,8 +1,8 @@
 //! Large ranges under way: their rows are listed a slice at a time, at the revision that they began with.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, rc::Rc, time::Duration};
 
-use state::{RangeRest, Rejection};
+use state::{RangeRest, Rejection, State};
 use types::Moment;
 
 use super::Core;
@@ -12,15 +12,16 @@ use crate::api::{Error, call::Reply, range_reply::RangeId};
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Ranges {
     last_id: u64,
     under_way: HashMap<RangeId, UnderWay>,
 }
 
-#[derive(Debug)]
 struct UnderWay {
     rest: RangeRest,
+    /// The state that it began with, when that was replaced meanwhile.
+    state: Option<Rc<State>>,
     used_at: Moment,
 }
 
@@ -29,13 +30,20 @@ impl Ranges {
     pub(crate) fn keep(&mut self, rest: RangeRest, now: Moment) -> RangeId {
         self.last_id += 1;
         let id = RangeId(self.last_id);
-        self.under_way.insert(id, UnderWay { rest, used_at: now });
+        self.under_way.insert(id, UnderWay { rest, state: None, used_at: now });
         id
     }
 
     /// The range has ended, or its client has.
     pub(crate) fn forget(&mut self, id: RangeId) {
         self.under_way.remove(&id);
+    }
+
+    /// The state is about to be replaced: ranges go on with `old`, which goes with the last of them.
+    pub(crate) fn keep_state(&mut self, old: &Rc<State>) {
+        for range in self.under_way.values_mut() {
+            range.state.get_or_insert_with(|| Rc::clone(old));
+        }
     }
 
     /// Gives up those whose clients take nothing.
@@ -49,6 +57,7 @@ impl Core {
     pub(super) fn next_range_rows(&mut self, id: RangeId) -> Result<Reply, Error> {
         let Some(range) = self.ranges.under_way.get_mut(&id) else { return Err(Rejection::Compacted.into()) };
         range.used_at = self.now;
-        Ok(Reply::RangeRows(self.state.next_rows(&mut range.rest)?))
+        let state = range.state.as_deref().unwrap_or(&self.state);
+        Ok(Reply::RangeRows(state.next_rows(&mut range.rest)?))
     }
 }

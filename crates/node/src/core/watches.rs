@@ -108,7 +108,7 @@ impl Core {
             ReadDone::History { result: Err(error), .. } | ReadDone::Rows { result: Err(error), .. } => {
                 self.fault(format!("history cannot be read: {error}"));
             }
-            ReadDone::CompactionHash(result) => self.compaction_hashed(result),
+            ReadDone::CompactionHash { of, result } => self.compaction_hashed(of, result),
             ReadDone::HashKv { reply_to, result } => self.hash_kv_done(reply_to, result),
             ReadDone::Hash { reply_to, result } => self.hash_done(reply_to, result),
         }

@@ -14,7 +14,7 @@ use node::{
 };
 use proto::etcdserverpb::{self as pb, StatusRequest};
 use types::{ClusterId, MemberId};
-use vfs::{Disk, SimDisk};
+use vfs::{Disk, OpenMode, SimDisk};
 
 use super::{config, run};
 
@@ -30,6 +30,10 @@ pub(crate) struct Network(Arc<Mutex<Wires>>);
 #[derive(Default)]
 struct Wires {
     members: BTreeMap<MemberId, NodeHandle>,
+    /// Where databases are received.
+    disks: BTreeMap<MemberId, Arc<dyn Disk>>,
+    /// Snapshots that arrived.
+    snapshots: usize,
     /// Members that nobody hears, and that hear nobody.
     cut: BTreeSet<MemberId>,
     /// Whom each member was last told to talk to.
@@ -47,6 +51,11 @@ impl Network {
 
     pub(crate) fn mend(&self, id: MemberId) {
         self.wires().cut.remove(&id);
+    }
+
+    /// How many snapshots have arrived.
+    pub(crate) fn snapshots(&self) -> usize {
+        self.wires().snapshots
     }
 
     /// Whom that member talks to.
@@ -88,10 +97,19 @@ impl Peers for Door {
         }
     }
 
-    fn send_snapshot(&mut self, message: Message, _: SnapshotImage) {
+    fn send_snapshot(&mut self, message: Message, file: SnapshotImage) {
         let to = MemberId(message.to);
-        if let Some(own) = self.network.wires().members.get(&self.own) {
-            own.peer_input(PeerInput::SnapshotSent { to, delivered: false });
+        let mut wires = self.network.wires();
+        let disk = wires.way(self.own, to).and(wires.disks.get(&to)).map(Arc::clone);
+        let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
+        let received = disk.is_some_and(|disk| receive(&disk, index, &file).is_ok());
+        let delivered = received
+            && wires
+                .way(self.own, to)
+                .is_some_and(|member| member.peer_input(PeerInput::Messages(vec![message])));
+        wires.snapshots += usize::from(delivered);
+        if let Some(own) = wires.members.get(&self.own) {
+            own.peer_input(PeerInput::SnapshotSent { to, delivered });
         }
     }
 
@@ -107,6 +125,20 @@ impl Peers for Door {
     fn server_version(&self, id: MemberId) -> Option<String> {
         self.network.wires().way(self.own, id).map(|_| node::SERVER_VERSION.to_string())
     }
+}
+
+/// What the receiving end of a transport does: the file is whole, checked and durable before raft hears of it.
+fn receive(disk: &Arc<dyn Disk>, index: u64, image: &SnapshotImage) -> std::io::Result<()> {
+    let dir = Path::new("/data/member/snap");
+    let mut content = vec![0; image.len() as usize];
+    image.read_at(0, &mut content).map_err(std::io::Error::other)?;
+    let (part, whole) = (dir.join("tmp1"), dir.join(format!("{index:016x}.snap.db")));
+    let file = disk.open(&part, OpenMode::Create)?;
+    file.write_all_at(&content, 0)?;
+    file.sync_data()?;
+    node::check_received(Arc::clone(disk), &part, index).map_err(std::io::Error::other)?;
+    disk.rename(&part, &whole)?;
+    disk.sync_dir(dir)
 }
 
 /// A member of a crew.
@@ -150,6 +182,21 @@ impl Mate {
         stopped.unwrap_or_else(|e| panic!("{e}"));
     }
 
+    /// Stops a member whose disk may have failed.
+    pub(crate) fn abandon(&mut self, network: &Network) {
+        let _ = self.member.take().expect("it runs").stop();
+        network.wires().members.remove(&self.id);
+    }
+
+    /// Starts it again; `false` when that fails.
+    pub(crate) fn try_restart(&mut self, network: &Network) -> bool {
+        network.mend(self.id);
+        let Ok(member) = try_start(network, &self.config, Arc::new(self.disk.clone())) else { return false };
+        self.port = member.handle().port();
+        self.member = Some(member);
+        true
+    }
+
     pub(crate) fn restart(&mut self, network: &Network) {
         network.mend(self.id);
         let member = start(network, &self.config, Arc::new(self.disk.clone()));
@@ -187,13 +234,18 @@ impl Mate {
 }
 
 fn start(network: &Network, config: &Config, disk: Arc<dyn Disk>) -> Member {
-    let network = network.clone();
+    try_start(network, config, disk).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_start(network: &Network, config: &Config, disk: Arc<dyn Disk>) -> Result<Member, node::BootError> {
+    let (network, own_disk) = (network.clone(), Arc::clone(&disk));
     let connect = move |handle: NodeHandle| -> Box<dyn Peers> {
         let own = handle.summary().member_id;
         network.wires().members.insert(own, handle);
+        network.wires().disks.insert(own, Arc::clone(&own_disk));
         Box::new(Door { own, network })
     };
-    node::start_among(config.clone(), disk, connect).unwrap_or_else(|e| panic!("{e}"))
+    node::start_among(config.clone(), disk, connect)
 }
 
 /// The peer URL of a member.
@@ -217,7 +269,12 @@ pub(crate) fn mate_config(name: &str, names: &[&str]) -> Config {
 
 /// Starts a new cluster, and waits until all of its members can serve.
 pub(crate) fn crew(network: &Network, names: &[&str]) -> Vec<Mate> {
-    let start = |name: &&str| Mate::start(network, mate_config(name, names), SimDisk::new());
+    crew_with(network, names, |name| mate_config(name, names))
+}
+
+/// As [`crew`], with settings of its own.
+pub(crate) fn crew_with(network: &Network, names: &[&str], config: impl Fn(&str) -> Config) -> Vec<Mate> {
+    let start = |name: &&str| Mate::start(network, config(name), SimDisk::new());
     let mates: Vec<Mate> = names.iter().map(start).collect();
     mates.iter().for_each(Mate::published);
     mates
