@@ -80,3 +80,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

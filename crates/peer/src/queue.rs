@@ -90,6 +90,16 @@ impl Queue {
         (state.open && state.holders == holder).then(|| state.clear(false))
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.state().open
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().bytes
+    }
+
     /// Closes the queue, whoever has it.
     pub(crate) fn close(&self) {
         self.state().clear(false);

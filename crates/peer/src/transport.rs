@@ -59,6 +59,11 @@ impl Transport {
         Server::new(Arc::clone(&self.shared))
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Sends a snapshot message with the file behind it, and reports how that ended.
     pub fn send_file(&mut self, message: Message, image: impl Image) {
         let to = MemberId(message.to);
