@@ -85,6 +85,9 @@ async fn serve(server: Server, remote: SocketAddr, stream: impl AsyncRead + Asyn
             } else if path == "/raft/probing" {
                 let now = telemetry::log::timestamp(std::time::SystemTime::now());
                 page(StatusCode::OK, format!("{{\"OK\":true,\"Now\":\"{now}\"}}\n"))
+            } else if path == "/version" {
+                let text = r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#;
+                page(StatusCode::OK, text.to_owned())
             } else {
                 page(StatusCode::NOT_FOUND, String::new())
             })
