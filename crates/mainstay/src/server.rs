@@ -251,6 +251,8 @@ fn rpc_config(
             debug_vars: Arc::new(move || debug_vars(&vars)),
             cors: network.cors,
             host_whitelist: network.host_whitelist,
+            // This member is alone.
+            between_members: None,
         },
         notify: Arc::new(notify),
     }

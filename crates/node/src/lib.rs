@@ -33,7 +33,7 @@ pub use boot::{BootError, Member, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster};
 pub use lease::LeaseError;
-pub use peers::{Alone, PeerAddress, PeerInput, Peers};
+pub use peers::{Alone, PeerAddress, PeerInput, Peers, Turn};
 pub use state::Rejection;
 
 /// The version of etcd that this speaks, stores and answers with.

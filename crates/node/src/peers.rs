@@ -1,6 +1,6 @@
 //! The door to the other members: what the core needs of a transport. `peer` is one, the simulator another.
 
-use std::time::Instant;
+use std::{fmt, sync::Arc, time::Instant};
 
 use consensus::Message;
 use types::MemberId;
@@ -32,6 +32,9 @@ pub trait Peers: Send {
     /// hung up on.
     fn set_peers(&mut self, others: Vec<PeerAddress>);
 
+    /// Everybody who was ever removed: they are told so, and not listened to.
+    fn set_removed(&mut self, _ids: Vec<MemberId>) {}
+
     /// Since when messages to that member have gone through; `None` while they do not.
     fn active_since(&self, id: MemberId) -> Option<Instant>;
 
@@ -56,6 +59,40 @@ pub enum PeerInput {
         /// Whether all of it was taken.
         delivered: bool,
     },
+    /// Nothing for the core: everything handed over before it has been taken in when it is dropped.
+    Turn(Turn),
+}
+
+/// Tells its maker when its last copy is gone. The queue to the core has no bound of its own, so a transport hands
+/// over the next batch of a connection only when the turn behind the last one has come.
+#[derive(Clone)]
+pub struct Turn(Arc<OnDrop>);
+
+struct OnDrop(Box<dyn Fn() + Send + Sync>);
+
+impl Turn {
+    /// A turn that calls `come` once it has come; `come` must not block.
+    pub fn new(come: impl Fn() + Send + Sync + 'static) -> Turn {
+        Turn(Arc::new(OnDrop(Box::new(come))))
+    }
+}
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Turn")
+    }
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Turn) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// Nobody else: a cluster of one.

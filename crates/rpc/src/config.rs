@@ -1,7 +1,11 @@
 //! What the binary tells this crate; validated by [`crate::serve`] and immutable afterwards.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{future::Future, io, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::metrics::Metrics;
@@ -237,7 +241,27 @@ pub struct Pages {
     pub cors: Vec<String>,
     /// `--host-whitelist`: hosts allowed in plain HTTP; `*` for all, empty for all likewise.
     pub host_whitelist: Vec<String>,
+    /// Answers what members ask each other and this crate has no page for; `None` when there are no others.
+    pub between_members: Option<Arc<dyn BetweenMembers>>,
 }
+
+/// Pages for other members that are made elsewhere: raft's streams. Served over HTTP/1.1 at listeners for
+/// [`Traffic::Peer`]. A connection to which nothing can be written for five seconds is closed.
+pub trait BetweenMembers: Send + Sync {
+    /// Whether a path is answered here; all else under it stays with this crate.
+    fn serves(&self, path: &str) -> bool;
+
+    /// The answer to a request from `remote` (`host:port`); its body may go on without end. Not to be called for
+    /// other paths.
+    fn answer<'a>(
+        &'a self,
+        remote: &'a str,
+        request: Request<Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Response<StreamedBody>> + 'a>>;
+}
+
+/// A body that need not be whole before it is sent.
+pub type StreamedBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// A rendering of the metrics.
 #[derive(Clone, Debug)]

@@ -55,6 +55,7 @@ pub(crate) struct Peer {
     pub(crate) common_name: Option<String>,
     pub(crate) secure: bool,
     pub(crate) traffic: Traffic,
+    pub(crate) remote: String,
 }
 
 /// A connection that was accepted, not yet looked at.
@@ -77,7 +78,7 @@ pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, incoming: Incoming) 
             return (thread.common.notify)(Notice::Rejected { at_peer_listener, remote, error });
         }
     };
-    let peer = Rc::new(Peer { common_name: identity.common_name, secure, traffic });
+    let peer = Rc::new(Peer { common_name: identity.common_name, secure, traffic, remote });
     let Some((stream, is_http2)) = sniff(socket).await else {
         return;
     };

@@ -10,8 +10,8 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
-use http_body_util::Full;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    config::{StreamedBody, Traffic},
     connection::Peer,
     member::Member,
     pages,
@@ -30,22 +31,23 @@ use crate::{
 /// A request's headers must be complete within this time from their first byte; between requests a client may
 /// rest, as scrapers do.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Another member that takes nothing for this long is gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// Serves pages until the client or the server has enough.
 pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stream: Rewound) {
-    let served = Rc::new(Cell::new(0));
-    let stream =
-        Prompt { stream, patience: HEADER_TIMEOUT, timer: None, served: Rc::clone(&served), seen: 0 };
+    let served = Rc::new(Served::default());
+    let write_patience = (peer.traffic == Traffic::Peer).then_some(WRITE_TIMEOUT);
+    let stream = Prompt::new(stream, HEADER_TIMEOUT, write_patience, Rc::clone(&served));
     let service = service_fn(|request: Request<Incoming>| {
-        served.set(served.get() + 1);
+        let serving = served.begin();
         let (thread, peer) = (Rc::clone(&thread), Rc::clone(&peer));
         async move {
-            // Bodies say nothing to any page.
-            let (parts, _body) = request.into_parts();
-            let response = pages::respond(&thread, &peer, &parts).await;
-            Ok::<_, Infallible>(response.map(Full::new))
+            let response = respond(&thread, &peer, request).await;
+            drop(serving);
+            Ok::<_, Infallible>(response)
         }
     });
     let mut connection = pin!(
@@ -69,16 +71,83 @@ pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stre
     }
 }
 
-/// A stream whose client must finish what it has begun to ask.
+async fn respond<M: Member>(
+    thread: &Thread<M>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<StreamedBody> {
+    if peer.traffic == Traffic::Peer
+        && let Some(pages) = &thread.common.pages.between_members
+        && pages.serves(request.uri().path())
+    {
+        return pages.answer(&peer.remote, request).await;
+    }
+    // Bodies say nothing to the other pages.
+    let (parts, _body) = request.into_parts();
+    let page = pages::respond(thread, peer, &parts).await;
+    page.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+}
+
+/// Requests of one connection.
+#[derive(Debug, Default)]
+struct Served {
+    /// So far, with those under way.
+    count: Cell<u64>,
+    under_way: Cell<u64>,
+}
+
+impl Served {
+    fn begin(self: &Rc<Self>) -> Serving {
+        self.count.set(self.count.get() + 1);
+        self.under_way.set(self.under_way.get() + 1);
+        Serving(Rc::clone(self))
+    }
+}
+
+/// A request while its answer is being made, which may take its body.
+struct Serving(Rc<Served>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
+
+/// A stream whose client must finish what it has begun to ask, and, if so told, take what it is answered.
 struct Prompt {
     stream: Rewound,
     patience: Duration,
+    write_patience: Option<Duration>,
     /// Runs from the first byte of a request until the request is served.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Requests served so far, counted by the service.
-    served: Rc<Cell<u64>>,
+    /// Runs while nothing can be written.
+    write_timer: Option<Pin<Box<Sleep>>>,
+    served: Rc<Served>,
     /// Of `served`, when this last looked.
     seen: u64,
+}
+
+impl Prompt {
+    fn new(
+        stream: Rewound,
+        patience: Duration,
+        write_patience: Option<Duration>,
+        served: Rc<Served>,
+    ) -> Prompt {
+        Prompt { stream, patience, write_patience, timer: None, write_timer: None, served, seen: 0 }
+    }
+
+    /// Passes on what a write came to, or that it has waited too long.
+    fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_timer = None;
+        } else if let Some(patience) = self.write_patience {
+            let timer =
+                self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+            return timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        written
+    }
 }
 
 impl AsyncRead for Prompt {
@@ -87,14 +156,18 @@ impl AsyncRead for Prompt {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let served = self.served.get();
-        if self.seen != served {
+        let served = self.served.count.get();
+        // Whoever takes a request's body times it.
+        let is_body = self.served.under_way.get() > 0;
+        if self.seen != served || is_body {
             self.seen = served;
             self.timer = None;
         }
         if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, buf) {
-            let patience = self.patience;
-            self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+            if !is_body {
+                let patience = self.patience;
+                self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+            }
             return Poll::Ready(result);
         }
         match &mut self.timer {
@@ -106,11 +179,13 @@ impl AsyncRead for Prompt {
 
 impl AsyncWrite for Prompt {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.timed(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.timed(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -133,17 +208,57 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let socket = Socket::Tcp(listener.accept().await.unwrap().0);
-        let served = Rc::new(Cell::new(0));
+        let served = Rc::new(Served::default());
         let stream = Rewound::new("first".into(), socket);
         let patience = Duration::from_millis(5);
-        let mut prompt = Prompt { stream, patience, timer: None, served: Rc::clone(&served), seen: 0 };
+        let mut prompt = Prompt::new(stream, patience, None, Rc::clone(&served));
         let mut buf = [0; 10];
         assert_eq!(prompt.read(&mut buf).await.unwrap(), 5);
         assert_eq!(prompt.read(&mut buf).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        served.set(1);
+        drop(served.begin());
         tokio::time::timeout(patience * 10, prompt.read(&mut buf)).await.expect_err("it may rest");
         client.write_all(b"next").await.unwrap();
         assert_eq!(prompt.read(&mut buf).await.unwrap(), 4);
         assert_eq!(prompt.read(&mut buf).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn bodies_are_timed_by_who_takes_them() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        let served = Rc::new(Served::default());
+        let patience = Duration::from_millis(5);
+        let mut prompt = Prompt::new(Rewound::new("head".into(), socket), patience, None, Rc::clone(&served));
+        let mut buf = [0; 10];
+        assert_eq!(prompt.read(&mut buf).await.unwrap(), 4);
+        let serving = served.begin();
+        client.write_all(b"body").await.unwrap();
+        assert_eq!(prompt.read(&mut buf).await.unwrap(), 4);
+        tokio::time::timeout(patience * 10, prompt.read(&mut buf))
+            .await
+            .expect_err("the body may take longer");
+        drop(serving);
+        client.write_all(b"next").await.unwrap();
+        assert_eq!(prompt.read(&mut buf).await.unwrap(), 4);
+        assert_eq!(prompt.read(&mut buf).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_takes_nothing_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let socket = Socket::Tcp(listener.accept().await.unwrap().0);
+        let patience = Duration::from_millis(50);
+        let stream = Rewound::new("".into(), socket);
+        let mut prompt = Prompt::new(stream, patience, Some(patience), Rc::default());
+        let piece = vec![0; 1 << 20];
+        // More than the kernel keeps for both ends.
+        for _ in 0..100 {
+            if let Err(error) = prompt.write_all(&piece).await {
+                return assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            }
+        }
+        panic!("100 MiB went to somebody who reads nothing");
     }
 }

@@ -5,14 +5,14 @@
 //! goes head → message → [`validate`] → [`Member`] → [`exchange`](self): headers, messages under the client's flow
 //! control, status. Large replies are streamed out of the member in pieces, so no reply needs memory of its size.
 //!
-//! Other members ask over HTTP/1.1, at listeners and with certificates of their own, through the same acceptor: only
-//! the pages that show who this member is, as long as no member speaks with another.
+//! Other members ask over HTTP/1.1, at listeners and with certificates of their own, through the same acceptor. The
+//! pages that show who this member is are here; raft's streams are [`BetweenMembers`].
 //!
 //! [`open`] opens the listeners that [`Listen`] says, [`serve`] starts the threads as [`Config`] says; [`Metrics`]
 //! counts. The crate knows a member only through the trait [`Member`].
 //!
 //! Not here: what requests mean (`node`, `state`), names of metrics (`telemetry`), the JSON gateway, Lock and
-//! Election, gRPC reflection, pprof pages, streams between members.
+//! Election, gRPC reflection, pprof pages, raft's streams (`peer`).
 #![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
 
 mod authority;
@@ -48,8 +48,8 @@ mod wire;
 mod tests;
 
 pub use config::{
-    Address, Config, Keepalive, Limits, Listen, Listener, MESSAGE_OVERHEAD, MetricsPage, Notice, Pages, Tls,
-    TlsVersion, Traffic, UrlError, Versions,
+    Address, BetweenMembers, Config, Keepalive, Limits, Listen, Listener, MESSAGE_OVERHEAD, MetricsPage,
+    Notice, Pages, StreamedBody, Tls, TlsVersion, Traffic, UrlError, Versions,
 };
 pub use listen::Bound;
 pub use member::Member;

@@ -80,6 +80,7 @@ fn defaults() -> Config {
             debug_vars: Arc::new(|| vec![("a".into(), "1".into()), ("b".into(), "{}".into())]),
             cors: vec!["*".into()],
             host_whitelist: vec![],
+            between_members: None,
         },
         notify: Arc::new(|_| {}),
     }

@@ -43,6 +43,7 @@ impl Core {
             PeerInput::Messages(messages) => messages.into_iter().for_each(|message| self.step(message)),
             PeerInput::Unreachable(id) => self.raft.report_unreachable(id.0),
             PeerInput::SnapshotSent { to, delivered } => self.raft.report_snapshot(to.0, delivered),
+            PeerInput::Turn(turn) => drop(turn),
         }
     }
 
