@@ -14,8 +14,12 @@ use crate::{
 };
 
 mod auth;
+mod election;
+mod follow;
 mod health;
+mod inner;
 mod lease;
+mod lock;
 mod range;
 mod snapshot;
 mod watch;
@@ -93,6 +97,13 @@ async fn dispatch_rare<M: Member>(call: &mut Call<M>) -> Result<(), End> {
         | Method::RoleDelete
         | Method::RoleGrantPermission
         | Method::RoleRevokePermission => auth::dispatch(call).await,
+        Method::Lock => Box::pin(lock::lock(call)).await,
+        Method::Unlock => Box::pin(lock::unlock(call)).await,
+        Method::Campaign => Box::pin(election::campaign(call)).await,
+        Method::Proclaim => Box::pin(election::proclaim(call)).await,
+        Method::Leader => Box::pin(election::leader(call)).await,
+        Method::Observe => Box::pin(election::observe(call)).await,
+        Method::Resign => Box::pin(election::resign(call)).await,
         Method::HealthCheck => health::check(call).await,
         Method::HealthWatch => health::watch(call).await,
         Method::HealthList => health::list(call).await,

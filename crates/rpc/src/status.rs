@@ -256,6 +256,27 @@ reasons! {
     UnknownHealthService "health unknown" NotFound "unknown service";
 }
 
+impl Reason {
+    /// The same, as it reaches the client of a service that is itself a client of the member: etcd's client library
+    /// turns the errors that it knows into its own, which keep the text and lose the code (upstream:
+    /// api/v3rpc/rpctypes, client/v3/client.go).
+    pub(crate) fn through_client(self) -> Reason {
+        match self {
+            Reason::ContextCanceled
+            | Reason::ContextDeadline
+            | Reason::RequestCanceled
+            | Reason::RequestDeadline
+            | Reason::WatchCanceled
+            | Reason::InvalidClientApiVersion
+            | Reason::PermissionNotGiven
+            | Reason::TimeoutWaitApplied
+            | Reason::Unsupported(_)
+            | Reason::Other(_) => self,
+            known => Reason::Other(known.to_string()),
+        }
+    }
+}
+
 impl From<Reason> for Status {
     fn from(reason: Reason) -> Status {
         reason.status()

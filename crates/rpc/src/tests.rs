@@ -9,6 +9,7 @@ mod http;
 mod keepalive;
 mod member;
 mod peer;
+mod recipes;
 mod stop;
 mod streams;
 mod tls;

@@ -1,6 +1,6 @@
 //! Which reply belongs to which unary request, and under which path.
 
-use proto::{etcdserverpb as pb, health};
+use proto::{etcdserverpb as pb, health, v3electionpb, v3lockpb};
 
 /// A unary request.
 pub trait Rpc: prost::Message + std::fmt::Debug {
@@ -58,6 +58,12 @@ rpcs! {
     pb AuthRoleDeleteRequest => "etcdserverpb.Auth/RoleDelete" -> AuthRoleDeleteResponse;
     pb AuthRoleGrantPermissionRequest => "etcdserverpb.Auth/RoleGrantPermission" -> AuthRoleGrantPermissionResponse;
     pb AuthRoleRevokePermissionRequest => "etcdserverpb.Auth/RoleRevokePermission" -> AuthRoleRevokePermissionResponse;
+    v3lockpb LockRequest => "v3lockpb.Lock/Lock" -> LockResponse;
+    v3lockpb UnlockRequest => "v3lockpb.Lock/Unlock" -> UnlockResponse;
+    v3electionpb CampaignRequest => "v3electionpb.Election/Campaign" -> CampaignResponse;
+    v3electionpb ProclaimRequest => "v3electionpb.Election/Proclaim" -> ProclaimResponse;
+    v3electionpb LeaderRequest => "v3electionpb.Election/Leader" -> LeaderResponse;
+    v3electionpb ResignRequest => "v3electionpb.Election/Resign" -> ResignResponse;
     health HealthCheckRequest => "grpc.health.v1.Health/Check" -> HealthCheckResponse;
     health HealthListRequest => "grpc.health.v1.Health/List" -> HealthListResponse;
 }

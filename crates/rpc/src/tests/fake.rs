@@ -34,6 +34,10 @@ pub(super) struct Knobs {
     pub(super) range_error: Mutex<Option<Reason>>,
     pub(super) pairs: Mutex<BTreeMap<Bytes, Bytes>>,
     pub(super) last_caller: Mutex<Caller>,
+    /// Of every call.
+    pub(super) callers: Mutex<Vec<Caller>>,
+    /// Transactions with compares.
+    pub(super) txns: Mutex<Vec<pb::TxnRequest>>,
     pub(super) last_auth: Mutex<Option<AuthCall>>,
     /// Of user `alice`.
     pub(super) password_hash: Mutex<String>,
@@ -60,6 +64,7 @@ impl Fake {
     }
 
     fn note(&self, caller: Caller) {
+        self.knobs.callers.lock().unwrap().push(caller.clone());
         *self.knobs.last_caller.lock().unwrap() = caller;
     }
 
@@ -237,6 +242,13 @@ impl Drop for FakeOutput {
     }
 }
 
+/// A range that has found one key.
+fn created(create_revision: i64) -> pb::ResponseOp {
+    let kvs = vec![KeyValue { create_revision, ..Default::default() }];
+    let range = pb::RangeResponse { kvs, ..Default::default() };
+    pb::ResponseOp { response: Some(pb::response_op::Response::ResponseRange(range)) }
+}
+
 fn event_bytes(len: usize) -> Bytes {
     let kv = KeyValue { key: "k".into(), value: vec![b'e'; len].into(), ..Default::default() };
     let event = proto::mvccpb::Event { kv: Some(kv), ..Default::default() };
@@ -319,6 +331,18 @@ impl Member for Fake {
         Ok(pb::PutResponse { header: header(), ..Default::default() })
     }
 
+    /// Holds what is compared, except for keys below `a/`: there one was created at 5, and another at 4 before it.
+    async fn txn(&self, caller: Caller, request: pb::TxnRequest) -> Result<pb::TxnResponse, Reason> {
+        self.note(caller);
+        let mut reply = pb::TxnResponse { header: header(), ..Default::default() };
+        if let Some(compare) = request.compare.first() {
+            reply.succeeded = !compare.key.starts_with(b"a/");
+            reply.responses = if reply.succeeded { [3, 3] } else { [5, 4] }.map(created).into();
+            self.knobs.txns.lock().unwrap().push(request);
+        }
+        Ok(reply)
+    }
+
     /// Lease 0 is refused, lease 1 is gone.
     async fn lease_keep_alive(
         &self,
@@ -392,7 +416,6 @@ impl Member for Fake {
 
     answer! {
         delete_range: DeleteRangeRequest -> DeleteRangeResponse;
-        txn: TxnRequest -> TxnResponse;
         compact: CompactionRequest -> CompactionResponse;
         lease_grant: LeaseGrantRequest -> LeaseGrantResponse;
         lease_revoke: LeaseRevokeRequest -> LeaseRevokeResponse;

@@ -11,14 +11,14 @@ use super::{
 };
 use crate::{Bound, Door, Server, open, serve};
 
-struct Running {
+pub(super) struct Running {
     server: Server,
     member: node::Member,
     _dir: tempfile::TempDir,
 }
 
 impl Running {
-    fn start() -> Running {
+    pub(super) fn start() -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = node::Config::new("m1", dir.path());
         settings.tick = Duration::from_millis(5);
@@ -30,9 +30,15 @@ impl Running {
         Running { server, member, _dir: dir }
     }
 
-    async fn client(&self) -> Client {
+    pub(super) async fn client(&self) -> Client {
         let Bound::Tcp(address) = self.server.addresses()[0] else { panic!("a TCP listener") };
         Client::tcp(address.port(), h2::client::Builder::new()).await
+    }
+
+    pub(super) async fn stop(self) {
+        let Running { server, member, .. } = self;
+        tokio::task::spawn_blocking(move || server.shutdown(Duration::from_secs(5))).await.unwrap();
+        member.stop().unwrap();
     }
 }
 
@@ -94,7 +100,5 @@ async fn calls_reach_a_real_member() {
     assert_eq!((snapshot.outcome.0, len % 512), (0, 32));
 
     drop((watch, events, client));
-    let Running { server, member, .. } = running;
-    tokio::task::spawn_blocking(move || server.shutdown(Duration::from_secs(5))).await.unwrap();
-    member.stop().unwrap();
+    running.stop().await;
 }

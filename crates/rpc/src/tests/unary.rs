@@ -9,6 +9,7 @@ use prost::Message;
 use proto::{
     etcdserverpb as pb,
     health::{HealthCheckRequest, HealthCheckResponse, HealthListRequest, HealthListResponse},
+    v3electionpb::{LeaderKey, ResignRequest},
 };
 
 use tokio::{
@@ -55,6 +56,12 @@ fn valid_request(method: Method) -> Vec<u8> {
             pb::MemberAddRequest { peer_ur_ls: vec!["http://h:1".into()], ..Default::default() }
                 .encode_to_vec()
         }
+        // Their first field is a key, or a name.
+        Method::Unlock | Method::Leader => put("led", "").encode_to_vec(),
+        Method::Proclaim | Method::Resign => {
+            let leader = LeaderKey { key: "led/1".into(), lease: 1, ..Default::default() };
+            ResignRequest { leader: Some(leader) }.encode_to_vec()
+        }
         _ => Vec::new(),
     }
 }
@@ -63,6 +70,7 @@ fn valid_request(method: Method) -> Vec<u8> {
 async fn every_unary_method_reaches_the_member() {
     let harness = Harness::start(config());
     *harness.knobs.password_hash.lock().unwrap() = bcrypt::hash("pw", 4).unwrap();
+    harness.knobs.pairs.lock().unwrap().insert("led/".into(), "leads".into());
     let client = harness.client().await;
     for &method in Method::ALL.iter().filter(|method| method.kind() == Kind::Unary) {
         let path = format!("/{}/{}", method.service(), method.name());
@@ -75,7 +83,7 @@ async fn every_unary_method_reaches_the_member() {
             _ => {
                 assert_eq!(reply.outcome, (0, String::new()), "{path}");
                 // Every reply has its header in field 1.
-                let header = pb::PutResponse::decode(reply.messages[0].clone()).unwrap().header;
+                let header = pb::LeaseRevokeResponse::decode(reply.messages[0].clone()).unwrap().header;
                 assert_eq!(header, fake::header(), "{path}");
                 assert_eq!(harness.knobs.last_caller.lock().unwrap().token.as_deref(), Some("t.1"), "{path}");
             }

@@ -22,6 +22,8 @@ fn cases() -> Vec<&'static Case> {
         grpc::kv::CASES,
         grpc::watch::CASES,
         grpc::lease::CASES,
+        grpc::lock::CASES,
+        grpc::election::CASES,
         grpc::maintenance::CASES,
         grpc::auth::CASES,
         grpc::others::CASES,

@@ -29,20 +29,6 @@ pub(crate) const GAPS: &[Gap] = &[
         rows: &["etcdserverpb.Auth/Authenticate"],
     },
     Gap {
-        table: "grpc",
-        kind: LaterPart,
-        reason: "lock and election services",
-        rows: &[
-            "v3lockpb.Lock/Lock",
-            "v3lockpb.Lock/Unlock",
-            "v3electionpb.Election/Campaign",
-            "v3electionpb.Election/Proclaim",
-            "v3electionpb.Election/Leader",
-            "v3electionpb.Election/Observe",
-            "v3electionpb.Election/Resign",
-        ],
-    },
-    Gap {
         table: "http",
         kind: LaterPart,
         reason: "pprof and the debug pages of the Go runtime",
@@ -124,17 +110,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "auth.ErrVerifyOnly",
             "watch perm",
             "watch auth rev",
-        ],
-    },
-    Gap {
-        table: "errors",
-        kind: LaterPart,
-        reason: "lock and election services",
-        rows: &[
-            "v3election.ErrMissingLeaderKey",
-            "concurrency.ErrElectionNotLeader",
-            "concurrency.ErrElectionNoLeader",
-            "concurrency.ErrSessionExpired",
         ],
     },
     Gap {

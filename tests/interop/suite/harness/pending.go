@@ -11,10 +11,6 @@ type Part string
 const (
 	// Authentication is Authenticate, tokens, and permissions for users who log in.
 	Authentication Part = "auth"
-	// Locks are the Lock service.
-	Locks Part = "lock"
-	// Elections are the Election service.
-	Elections Part = "election"
 	// Gateway is the JSON gateway under /v3.
 	Gateway Part = "gateway"
 	// Membership is adding, removing, updating and promoting members.
@@ -28,8 +24,6 @@ const (
 // pending says for each missing part what brings it.
 var pending = map[Part]string{
 	Authentication: "the part with users, roles and tokens at the door",
-	Locks:          "the part with the Lock and Election services",
-	Elections:      "the part with the Lock and Election services",
 	Gateway:        "the part with the JSON gateway",
 	Membership:     "the part with peers and membership changes",
 	Peers:          "the part with peers and membership changes",

@@ -1,8 +1,10 @@
 //! contract/grpc.tsv: each method is called, and its answer compared with contract/semantics.md.
 
 pub(crate) mod auth;
+pub(crate) mod election;
 pub(crate) mod kv;
 pub(crate) mod lease;
+pub(crate) mod lock;
 pub(crate) mod maintenance;
 pub(crate) mod others;
 pub(crate) mod watch;
