@@ -42,7 +42,7 @@ pub fn run(stay: bool) -> Result<ExitCode> {
         },
         ..plan::network_defaults()
     };
-    let running = Running::start(Plan { node, network })?;
+    let running = Running::start(Plan { node, peers: None, network })?;
     println!("a member serves {client_url} from {}", dir.0.display());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, show(&client))?;

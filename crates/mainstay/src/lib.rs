@@ -2,6 +2,7 @@
 
 pub mod demo;
 mod notify;
+mod peers;
 mod plan;
 mod scrape;
 pub mod server;

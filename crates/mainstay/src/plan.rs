@@ -2,14 +2,17 @@
 
 use config::{ClusterState, Gate, Settings, TlsVersion, Url};
 
-use crate::server::{Network, Plan};
+use crate::{
+    peers,
+    server::{Network, Plan},
+};
 
 /// Threads that speak with clients. More of them pay only with more cores than the core and log threads need.
 const NETWORK_THREADS_MAX: usize = 4;
 
 /// What a server with these settings is made from.
 pub(crate) fn plan(settings: &Settings) -> Plan {
-    Plan { node: node(settings), network: network(settings) }
+    Plan { node: node(settings), peers: Some(peers::plan(settings)), network: network(settings) }
 }
 
 fn texts(urls: &[Url]) -> Vec<String> {

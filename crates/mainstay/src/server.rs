@@ -20,7 +20,12 @@ use signal_hook::{
 use telemetry::line;
 use vfs::RealDisk;
 
-use crate::{notify, plan, scrape::Scraper};
+use crate::{
+    notify,
+    peers::{self, Between, PeerPlan},
+    plan,
+    scrape::Scraper,
+};
 
 /// How long calls may go on after the server was told to stop.
 const GRACE: Duration = Duration::from_secs(1);
@@ -115,6 +120,8 @@ fn signal_name(signal: i32) -> &'static str {
 pub struct Plan {
     /// The member.
     pub node: node::Config,
+    /// The way to other members; `None` for one that has none.
+    pub peers: Option<PeerPlan>,
     /// The network side; its pages and notices are filled in here.
     pub network: Network,
 }
@@ -142,7 +149,11 @@ pub struct Network {
 /// A running server.
 pub struct Running {
     member: node::Member,
-    network: rpc::Server,
+    /// What other members ask.
+    peers: rpc::Server,
+    clients: rpc::Server,
+    /// Where it listens, in the order of the plan.
+    addresses: Vec<rpc::Bound>,
 }
 
 impl Running {
@@ -151,12 +162,31 @@ impl Running {
     /// # Errors
     /// When the directory cannot be served from, or a listener cannot be opened.
     pub fn start(plan: Plan) -> Result<Running> {
-        let Plan { node: config, network } = plan;
+        let Plan { node: mut config, peers, network } = plan;
         // First, so that a wrong address or certificate is told before anything is written.
-        let sockets = rpc::open(&network.listen)?;
-        let listeners = network.listen.listeners.clone();
+        let (for_peers, for_clients) = split(&network.listen);
+        let peer_sockets = rpc::open(&for_peers)?;
+        let sockets = rpc::open(&for_clients)?;
         let election_timeout = config.tick * config.election_ticks;
-        let member = node::start(config, Arc::new(RealDisk))?;
+        let (member, between) = match peers {
+            None => (node::start(config, Arc::new(RealDisk))?, None),
+            Some(plan) => {
+                peers::ask_cluster(&mut config, &plan)?;
+                let (member, server) = peers::start(config, plan)?;
+                (member, Some(Arc::new(Between(server)) as Arc<dyn rpc::BetweenMembers>))
+            }
+        };
+        let handle = member.handle();
+        let counters = Arc::new(OnceLock::new());
+        let mut config = rpc_config(&network, election_timeout, &handle, Arc::clone(&counters));
+        config.pages.between_members = between;
+        config.network_threads = 1;
+        let doors = move || rpc::Door::new(&handle);
+        // Without the others there may be no leader, and nobody is published without one.
+        let peers = serve(config, peer_sockets, doors.clone(), &member)?;
+        for (listener, bound) in for_peers.listeners.iter().zip(peers.addresses()) {
+            announce(listener, bound);
+        }
         let begun = Instant::now();
         while !member.wait_published(PUBLISH_PATIENCE) {
             if member.has_ended() {
@@ -165,24 +195,16 @@ impl Running {
             }
             line!(Warn, "the member has not published itself yet", "took" => format!("{:?}", begun.elapsed()));
         }
-        let handle = member.handle();
-        let counters = Arc::new(OnceLock::new());
-        let config = rpc_config(network, election_timeout, &handle, Arc::clone(&counters));
-        let network = match rpc::serve(config, sockets, move || rpc::Door::new(&handle)) {
-            Ok(network) => network,
-            Err(error) => {
-                // Nobody has connected yet; what the member says of its own stop matters less than this.
-                let _ = member.stop();
-                return Err(error).context("the network threads do not start");
-            }
-        };
-        // Set once: this is the only server of this call.
-        let _ = counters.set(Arc::clone(network.metrics()));
-        for (listener, bound) in listeners.iter().zip(network.addresses()) {
+        let config = rpc_config(&network, election_timeout, &member.handle(), Arc::clone(&counters));
+        let clients = serve(config, sockets, doors, &member)?;
+        // Set once: this is the only server for clients of this call.
+        let _ = counters.set(Arc::clone(clients.metrics()));
+        for (listener, bound) in for_clients.listeners.iter().zip(clients.addresses()) {
             announce(listener, bound);
         }
         line!(Info, "ready to serve client requests");
-        Ok(Running { member, network })
+        let addresses = peers.addresses().iter().chain(clients.addresses()).cloned().collect();
+        Ok(Running { member, peers, clients, addresses })
     }
 
     /// Whether the member has ended by itself.
@@ -192,17 +214,40 @@ impl Running {
 
     /// Where it listens, in the order of the plan.
     pub fn addresses(&self) -> &[rpc::Bound] {
-        self.network.addresses()
+        &self.addresses
     }
 
-    /// Stops: clients first, then the member, which makes everything durable.
+    /// Stops: clients first, then the member, which hands over leadership and makes everything durable.
     ///
     /// # Errors
     /// Why the member could not go on.
     pub fn stop(self) -> Result<()> {
-        self.network.shutdown(GRACE);
-        self.member.stop().map_err(anyhow::Error::msg)
+        self.clients.shutdown(GRACE);
+        let stopped = self.member.stop();
+        self.peers.shutdown(Duration::ZERO);
+        stopped.map_err(anyhow::Error::msg)
     }
+}
+
+/// What other members connect to, and what all others do. The plan has them in this order.
+fn split(listen: &rpc::Listen) -> (rpc::Listen, rpc::Listen) {
+    let (peers, clients) =
+        listen.listeners.iter().cloned().partition(|listener| listener.traffic == rpc::Traffic::Peer);
+    let with = |listeners| rpc::Listen { listeners, ..listen.clone() };
+    (with(peers), with(clients))
+}
+
+fn serve(
+    config: rpc::Config,
+    sockets: rpc::Sockets,
+    doors: impl Fn() -> rpc::Door + Send + Clone + 'static,
+    member: &node::Member,
+) -> Result<rpc::Server> {
+    let served = rpc::serve(config, sockets, doors).context("the network threads do not start");
+    if served.is_err() {
+        line!(Error, "stopping", "local-member-id" => member.handle().summary().member_id.to_string());
+    }
+    served
 }
 
 /// Logs what a listener serves, in etcd's words.
@@ -227,7 +272,7 @@ fn announce(listener: &rpc::Listener, bound: &rpc::Bound) {
 }
 
 fn rpc_config(
-    network: Network,
+    network: &Network,
     election_timeout: Duration,
     handle: &node::NodeHandle,
     counters: Arc<OnceLock<Arc<rpc::Metrics>>>,
@@ -235,7 +280,7 @@ fn rpc_config(
     let scraper = Scraper::new(counters, network.extensive_metrics);
     let (versions, vars) = (handle.summary(), handle.summary());
     rpc::Config {
-        limits: network.limits,
+        limits: network.limits.clone(),
         network_threads: network.network_threads,
         keepalive: network.keepalive,
         election_timeout,
@@ -249,9 +294,8 @@ fn rpc_config(
                 storage: versions.storage_version(),
             }),
             debug_vars: Arc::new(move || debug_vars(&vars)),
-            cors: network.cors,
-            host_whitelist: network.host_whitelist,
-            // This member is alone.
+            cors: network.cors.clone(),
+            host_whitelist: network.host_whitelist.clone(),
             between_members: None,
         },
         notify: Arc::new(notify),

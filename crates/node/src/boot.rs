@@ -80,6 +80,9 @@ pub enum BootError {
     /// Log and database do not belong together.
     #[error("{0}")]
     Mismatch(String),
+    /// The way to the other members cannot be opened.
+    #[error("cannot speak with other members: {0}")]
+    Peers(io::Error),
     /// Raft does not start from this.
     #[error("raft: {0}")]
     Raft(String),
@@ -136,7 +139,7 @@ impl Member {
 /// # Errors
 /// See [`BootError`]. Nothing runs then, and all locks are released.
 pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
-    start_with(config, disk, Company::Alone, |_| Box::new(Alone))
+    start_with(config, disk, Company::Alone, |_| Ok(Box::new(Alone)))
 }
 
 /// Starts a member on `config`'s directory; `connect` makes its door to the other members.
@@ -146,16 +149,24 @@ pub fn start(config: Config, disk: Arc<dyn Disk>) -> Result<Member, BootError> {
 pub fn start_among(
     config: Config,
     disk: Arc<dyn Disk>,
-    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+    connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
 ) -> Result<Member, BootError> {
     start_with(config, disk, Company::Others, connect)
+}
+
+/// Whether there is no log yet in `config`'s directory: a start would begin one.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn is_new(config: &Config, disk: &dyn Disk) -> Result<bool, BootError> {
+    Ok(!wal::exists(disk, &config.wal_dir())?)
 }
 
 fn start_with(
     config: Config,
     disk: Arc<dyn Disk>,
     company: Company,
-    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+    connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
 ) -> Result<Member, BootError> {
     let space = Arc::new(Space::new(&config, disk));
     let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
@@ -363,7 +374,7 @@ fn run(
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
     opened: Opened,
-    connect: impl FnOnce(NodeHandle) -> Box<dyn Peers>,
+    connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
 ) -> Result<Member, BootError> {
     let Opened { wal, db, state, metadata, start, hard_state, entries, joined } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
@@ -397,6 +408,7 @@ fn run(
     space.look();
     let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));
     let handle = NodeHandle { inbox: Arc::clone(&inbox), summary: Arc::clone(&summary) };
+    let peers = connect(handle.clone()).map_err(BootError::Peers)?;
     let (published, published_receiver) = sync_channel(1);
     let parts = Parts {
         member_id,
@@ -412,7 +424,7 @@ fn run(
         log: log_thread::start(wal, disk, (config.wal_dir(), config.snap_dir()), Arc::clone(&inbox)),
         backend: backend_thread::start(db, install, Arc::clone(&inbox)),
         reader: reader_thread::start(Arc::clone(&inbox)),
-        peers: connect(handle.clone()),
+        peers,
         inbox,
         summary,
         clock: Clock::start(),

@@ -148,8 +148,8 @@ impl Config {
         }
     }
 
-    /// `member/snap`.
-    pub(crate) fn snap_dir(&self) -> PathBuf {
+    /// `member/snap`: where `.snap` files, received databases and the database are.
+    pub fn snap_dir(&self) -> PathBuf {
         self.data_dir.join("member/snap")
     }
 

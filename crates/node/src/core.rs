@@ -262,6 +262,7 @@ impl Core {
             Input::Backend(done) => self.backend_done(done),
             Input::Read(done) => self.read_done(done),
             Input::Peer(input) => self.peer_input(input),
+            Input::Removed => self.leave(),
             Input::Stop => self.stop_asked(),
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum Input {
     Read(ReadDone),
     /// The other members, or the way to them.
     Peer(PeerInput),
+    /// Another member says that this one is no member any more.
+    Removed,
     /// Stop gracefully.
     Stop,
 }

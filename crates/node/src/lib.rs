@@ -29,7 +29,7 @@ pub use api::{
 };
 pub use auth::Rejection as AuthRejection;
 pub use boot::received::check_received;
-pub use boot::{BootError, Member, start, start_among};
+pub use boot::{BootError, Member, is_new, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster};
 pub use lease::LeaseError;

@@ -1,6 +1,11 @@
 //! What the transport is told once.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use node::PeerInput;
 use rustls::ClientConfig;
@@ -9,6 +14,9 @@ use vfs::Disk;
 
 /// Makes the settings for one TLS connection; asked for each, so that changed certificates count.
 pub type TlsSource = Arc<dyn Fn() -> Result<Arc<ClientConfig>, String> + Send + Sync>;
+
+/// Says what is wrong with a received snapshot file.
+pub type SnapshotCheck = Arc<dyn Fn(&Path, u64) -> Result<(), String> + Send + Sync>;
 
 /// Settings of a [`crate::Transport`].
 #[derive(Clone)]
@@ -28,6 +36,8 @@ pub struct Config {
     pub disk: Arc<dyn Disk>,
     /// The directory for them: `member/snap`.
     pub snap_dir: PathBuf,
+    /// Judges the received file of a snapshot at an index before it gets its name. May block.
+    pub check: SnapshotCheck,
     /// Takes what comes from the network; `false` when nobody listens any more. Must not block.
     pub deliver: Arc<dyn Fn(PeerInput) -> bool + Send + Sync>,
     /// Called when another member says that this one was removed from the cluster for good: it should stop.

@@ -13,7 +13,7 @@ use telemetry::metrics;
 use tokio::{sync::mpsc, time::timeout};
 use vfs::{Disk, OpenMode};
 
-use crate::{server::Posted, shared::Shared};
+use crate::{config::SnapshotCheck, server::Posted, shared::Shared};
 
 /// Pieces that wait for the disk.
 const PIECES_AHEAD: usize = 4;
@@ -29,6 +29,7 @@ pub(crate) async fn save(shared: &Shared, index: u64, first: Bytes, mut body: Po
         dir: shared.config.snap_dir.clone(),
         // Boot removes what begins like this.
         name: format!("tmp-{index:016x}-{}", shared.received.fetch_add(1, Ordering::Relaxed)),
+        check: Arc::clone(&shared.config.check),
         finished: false,
     };
     let writing = shared.runtime.spawn_blocking(move || file.write(index, pieces));
@@ -75,6 +76,7 @@ struct Unfinished {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     name: String,
+    check: SnapshotCheck,
     finished: bool,
 }
 
@@ -106,6 +108,8 @@ impl Unfinished {
         file.sync_data()?;
         metrics().snap_db_fsync_duration_seconds.observe(start.elapsed().as_secs_f64());
         drop(file);
+        (self.check)(&path, index)
+            .map_err(|what| io::Error::other(format!("the file is damaged: {what}")))?;
         let target = self.dir.join(file_name(index));
         // Another sender was faster: his is as good, and may be in use.
         if !self.disk.exists(&target)? {

@@ -23,6 +23,7 @@ mod compat;
 mod config;
 mod dial;
 mod incoming;
+mod join;
 mod outgoing;
 mod peer;
 mod pipeline;
@@ -36,6 +37,7 @@ mod status;
 mod transport;
 mod turns;
 mod urls;
+mod versions;
 mod wire;
 mod writer;
 
@@ -44,7 +46,8 @@ use std::{io, time::Duration};
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
-pub use config::{Config, TlsSource};
+pub use config::{Config, SnapshotCheck, TlsSource};
+pub use join::running_cluster;
 pub use outgoing::Image;
 pub use server::Server;
 pub use transport::Transport;

@@ -19,6 +19,7 @@ use crate::{
     peer::Peer,
     pipeline, prober, reader,
     urls::Picker,
+    versions,
     wire::Decoded,
 };
 
@@ -189,11 +190,15 @@ impl Shared {
         }));
     }
 
-    fn start_probes(self: &Arc<Self>, peer: &Arc<Peer>) -> [tokio::task::AbortHandle; 2] {
-        prober::NAMES.map(|name| {
-            let probing = prober::run(self.dialer.clone(), peer.picker.pick_all(), peer.id, name);
+    fn start_probes(self: &Arc<Self>, peer: &Arc<Peer>) -> Vec<tokio::task::AbortHandle> {
+        let urls = || peer.picker.pick_all();
+        let asking = versions::run(self.dialer.clone(), urls(), Arc::clone(peer));
+        let mut tasks = vec![self.runtime.spawn(asking).abort_handle()];
+        tasks.extend(prober::NAMES.map(|name| {
+            let probing = prober::run(self.dialer.clone(), urls(), peer.id, name);
             self.runtime.spawn(probing).abort_handle()
-        })
+        }));
+        tasks
     }
 
     /// Remembers where to answer somebody who is no member as far as this one knows.

@@ -14,11 +14,18 @@ pub(crate) struct Status {
     local: String,
     remote: String,
     since: Mutex<Option<Instant>>,
+    /// Of its server, as it last said.
+    version: Mutex<Option<String>>,
 }
 
 impl Status {
     pub(crate) fn new(local: impl fmt::Display, remote: impl fmt::Display) -> Status {
-        Status { local: local.to_string(), remote: remote.to_string(), since: Mutex::new(None) }
+        Status {
+            local: local.to_string(),
+            remote: remote.to_string(),
+            since: Mutex::new(None),
+            version: Mutex::default(),
+        }
     }
 
     fn since(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -27,6 +34,15 @@ impl Status {
 
     pub(crate) fn active_since(&self) -> Option<Instant> {
         *self.since()
+    }
+
+    /// The version of its server; `None` while it does not answer.
+    pub(crate) fn version(&self) -> Option<String> {
+        self.version.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_version(&self, version: Option<String>) {
+        *self.version.lock().unwrap_or_else(PoisonError::into_inner) = version;
     }
 
     /// Something got through.

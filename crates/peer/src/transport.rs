@@ -117,6 +117,10 @@ impl Peers for Transport {
     fn active_since(&self, id: MemberId) -> Option<Instant> {
         self.shared.peer(id.0)?.status.active_since()
     }
+
+    fn server_version(&self, id: MemberId) -> Option<String> {
+        self.shared.peer(id.0)?.status.version()
+    }
 }
 
 impl Drop for Transport {

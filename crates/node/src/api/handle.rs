@@ -127,6 +127,12 @@ impl NodeHandle {
         self.inbox.send(Input::Peer(input)).is_ok()
     }
 
+    /// Another member says that this one was removed from the cluster for good: it stops.
+    pub fn removed(&self) {
+        // Refused when it has stopped already.
+        let _ = self.inbox.send(Input::Removed);
+    }
+
     /// Figures to read without asking the core.
     pub fn summary(&self) -> Arc<Summary> {
         Arc::clone(&self.summary)

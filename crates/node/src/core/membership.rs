@@ -104,6 +104,12 @@ impl Core {
         }
     }
 
+    /// Another member, which knows more, says that this one was removed.
+    pub(super) fn leave(&mut self) {
+        self.membership.leave_at.get_or_insert(self.now);
+        self.leave_if_due();
+    }
+
     /// Stops a member that was removed, some time after that.
     pub(super) fn leave_if_due(&mut self) {
         if self.stopping.is_none() && self.membership.leave_at.is_some_and(|at| at <= self.now) {

@@ -239,11 +239,11 @@ fn start(network: &Network, config: &Config, disk: Arc<dyn Disk>) -> Member {
 
 fn try_start(network: &Network, config: &Config, disk: Arc<dyn Disk>) -> Result<Member, node::BootError> {
     let (network, own_disk) = (network.clone(), Arc::clone(&disk));
-    let connect = move |handle: NodeHandle| -> Box<dyn Peers> {
+    let connect = move |handle: NodeHandle| -> std::io::Result<Box<dyn Peers>> {
         let own = handle.summary().member_id;
         network.wires().members.insert(own, handle);
         network.wires().disks.insert(own, Arc::clone(&own_disk));
-        Box::new(Door { own, network })
+        Ok(Box::new(Door { own, network }))
     };
     node::start_among(config.clone(), disk, connect)
 }

@@ -74,6 +74,7 @@ impl Member {
             tls: secure.as_ref().map(|secure| Arc::clone(&secure.client)),
             disk: Arc::new(RealDisk),
             snap_dir: dir.path().into(),
+            check: Arc::new(|_, _| Ok(())),
             deliver: Arc::new(deliver),
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })

@@ -102,6 +102,7 @@ impl Driver {
             tls: None,
             disk: Arc::new(RealDisk),
             snap_dir: snap_dir.clone(),
+            check: Arc::new(|_, _| Ok(())),
             deliver: Arc::new(move |input| inputs.send(Event::Peer(input)).is_ok()),
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })

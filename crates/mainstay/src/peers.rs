@@ -1,0 +1,129 @@
+//! The way to the other members: transport, its TLS, and what a member that joins asks first.
+
+use std::{
+    future::Future,
+    io,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use config::Settings;
+use http::{Request, Response};
+use node::{NodeHandle, Peers};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use vfs::{Disk, RealDisk};
+
+/// A connection may take this much longer than an election timeout (upstream: `config.PeerDialTimeout`).
+const DIAL_SLACK: Duration = Duration::from_secs(1);
+
+/// The way to the other members, before it is opened.
+pub struct PeerPlan {
+    /// How to dial `https` peer URLs.
+    pub tls: Option<peer::TlsSource>,
+}
+
+/// How the settings want other members to be dialed.
+pub(crate) fn plan(settings: &Settings) -> PeerPlan {
+    let tls = settings.peer_tls.clone();
+    let secure = tls.cert.is_some() || tls.client_cert.is_some() || tls.trusted_ca.is_some();
+    // Read for each connection: certificates are replaced under a running member.
+    PeerPlan {
+        tls: secure.then(|| -> peer::TlsSource { Arc::new(move || client_config(&tls).map(Arc::new)) }),
+    }
+}
+
+fn client_config(tls: &config::Tls) -> Result<ClientConfig, String> {
+    let failed = |path: &Path, error: rustls_pki_types::pem::Error| format!("{}: {error}", path.display());
+    let mut roots = RootCertStore::empty();
+    let Some(ca) = &tls.trusted_ca else {
+        return Err("an https peer URL, and no --peer-trusted-ca-file that says whom to trust".into());
+    };
+    for cert in CertificateDer::pem_file_iter(ca).map_err(|e| failed(ca, e))? {
+        let cert = cert.map_err(|e| failed(ca, e))?;
+        roots.add(cert).map_err(|e| format!("{}: {e}", ca.display()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots);
+    let own =
+        tls.client_cert.as_ref().zip(tls.client_key.as_ref()).or(tls.cert.as_ref().zip(tls.key.as_ref()));
+    let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(cert).map_err(|e| failed(cert, e))?.collect();
+    let chain = chain.map_err(|e| failed(cert, e))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| failed(key, e))?;
+    builder.with_client_auth_cert(chain, private).map_err(|e| e.to_string())
+}
+
+/// Asks the cluster that this member joins for its members, unless it has joined before.
+pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<()> {
+    if !config.join_existing || !node::is_new(config, &RealDisk)? {
+        return Ok(());
+    }
+    let own = &config.advertise_peer_urls;
+    let named = config.initial_cluster.split(',').filter_map(|pair| pair.split_once('=')).map(|(_, url)| url);
+    let mut urls: Vec<String> =
+        named.filter(|url| !own.iter().any(|own| own == url)).map(String::from).collect();
+    urls.sort_unstable();
+    let patience = config.tick * config.election_ticks + DIAL_SLACK;
+    let cluster = peer::running_cluster(&urls, plan.tls.clone(), patience)
+        .context("cannot fetch cluster info from peer urls")?;
+    config.running_cluster = Some(cluster);
+    Ok(())
+}
+
+/// Starts a member with a way to the others, and gives what answers them.
+pub(crate) fn start(config: node::Config, plan: PeerPlan) -> Result<(node::Member, peer::Server)> {
+    let server = Arc::new(OnceLock::new());
+    let slot = Arc::clone(&server);
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let (urls, snap_dir) = (config.advertise_peer_urls.clone(), config.snap_dir());
+    let dial_timeout = config.tick * config.election_ticks + DIAL_SLACK;
+    let receiving = Arc::clone(&disk);
+    let connect = move |handle: NodeHandle| -> io::Result<Box<dyn Peers>> {
+        let summary = handle.summary();
+        let removed = handle.clone();
+        let checking = Arc::clone(&receiving);
+        let transport = peer::Transport::start(peer::Config {
+            id: summary.member_id,
+            cluster: summary.cluster_id,
+            urls,
+            dial_timeout,
+            tls: plan.tls,
+            disk: receiving,
+            snap_dir,
+            check: Arc::new(move |path, index| node::check_received(Arc::clone(&checking), path, index)),
+            deliver: Arc::new(move |input| handle.peer_input(input)),
+            on_removed: Arc::new(move || removed.removed()),
+        })?;
+        // Empty until now: a member is started once.
+        let _ = slot.set(transport.server());
+        Ok(Box::new(transport))
+    };
+    let member = node::start_among(config, disk, connect)?;
+    let server = server.get().cloned().context("the member runs without a way to the others")?;
+    Ok((member, server))
+}
+
+/// Raft's pages on the peer listeners.
+pub(crate) struct Between(pub(crate) peer::Server);
+
+impl rpc::BetweenMembers for Between {
+    fn serves(&self, path: &str) -> bool {
+        peer::Server::serves(path)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        remote: &'a str,
+        request: Request<hyper::body::Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Response<rpc::StreamedBody>> + 'a>> {
+        Box::pin(self.0.answer(remote, request))
+    }
+}
