@@ -103,4 +103,6 @@ fn charge(left: &mut u64, cost: u64) -> Result<(), CodecError> {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

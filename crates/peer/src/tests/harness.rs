@@ -79,7 +79,7 @@ impl Member {
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })
         .unwrap();
-        let listener = Listener::serve(socket, transport.server(), secure.map(|secure| secure.server));
+        let listener = Listener::serve(socket, transport.server(), secure.map(|secure| secure.server), "3.7");
         Member { transport, inputs, address, id, url, turns, removed, dir, _listener: listener }
     }
 

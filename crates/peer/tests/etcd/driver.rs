@@ -107,7 +107,7 @@ impl Driver {
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })
         .unwrap();
-        let listener = Listener::serve(socket, transport.server(), None);
+        let listener = Listener::serve(socket, transport.server(), None, plan.version);
         let others = members.iter().filter(|member| member.id != ours.id);
         transport.set_peers(others.map(|m| PeerAddress { id: m.id, urls: m.peer_urls.clone() }).collect());
         let seen = Arc::new(Mutex::new(Seen::default()));

@@ -30,7 +30,7 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
 /// Who is where.
 pub(crate) struct Plan {
     folder: PathBuf,
-    version: &'static str,
+    pub(crate) version: &'static str,
     clients: [SocketAddr; 2],
     peers: [SocketAddr; 2],
     ours: Option<SocketAddr>,

@@ -31,10 +31,12 @@ pub(crate) fn bind() -> (std::net::TcpListener, SocketAddr) {
 }
 
 impl Listener {
+    /// `cluster` is the minor version that the cluster speaks.
     pub(crate) fn serve(
         socket: std::net::TcpListener,
         server: Server,
         tls: Option<Arc<rustls::ServerConfig>>,
+        cluster: &'static str,
     ) -> Listener {
         let (stop, mut stopped) = oneshot::channel::<()>();
         let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -49,10 +51,10 @@ impl Listener {
                 let (server, tls) = (server.clone(), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => serve(server, remote, stream).await,
+                        None => serve(server, remote, stream, cluster).await,
                         Some(tls) => {
                             if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
-                                serve(server, remote, stream).await;
+                                serve(server, remote, stream, cluster).await;
                             }
                         }
                     }
@@ -74,7 +76,12 @@ impl Drop for Listener {
     }
 }
 
-async fn serve(server: Server, remote: SocketAddr, stream: impl AsyncRead + AsyncWrite + Unpin) {
+async fn serve(
+    server: Server,
+    remote: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    cluster: &str,
+) {
     let remote = remote.to_string();
     let service = service_fn(|request: Request<Incoming>| {
         let (server, remote) = (server.clone(), remote.clone());
@@ -86,8 +93,8 @@ async fn serve(server: Server, remote: SocketAddr, stream: impl AsyncRead + Asyn
                 let now = telemetry::log::timestamp(std::time::SystemTime::now());
                 page(StatusCode::OK, format!("{{\"OK\":true,\"Now\":\"{now}\"}}\n"))
             } else if path == "/version" {
-                let text = r#"{"etcdserver":"3.7.1","etcdcluster":"3.7.0","storage":"3.7.0"}"#;
-                page(StatusCode::OK, text.to_owned())
+                let text = format!(r#"{{"etcdserver":"3.7.1","etcdcluster":"{cluster}.0"}}"#);
+                page(StatusCode::OK, text)
             } else {
                 page(StatusCode::NOT_FOUND, String::new())
             })

@@ -1,6 +1,15 @@
 //! What other members are served, and with what certificates.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -12,7 +21,7 @@ use super::{
     http::{ask, get},
     tls::{BOTH, Files, authority, issue},
 };
-use crate::{Listener, Notice, Tls, Traffic, open};
+use crate::{BetweenMembers, Listener, Notice, StreamedBody, Tls, Traffic, open};
 
 fn setup(url: &str) -> Setup {
     let mut config = config();
@@ -140,4 +149,42 @@ fn errors_name_the_flag() {
     }
     let error = open(&setup("https://127.0.0.1:0").listen).err().unwrap().to_string();
     assert!(error.contains("(--peer-cert-file, --peer-key-file) must be provided for peer url"), "{error}");
+}
+
+/// Answers with who asked and what he sent, piece by piece.
+struct Echo;
+
+impl BetweenMembers for Echo {
+    fn serves(&self, path: &str) -> bool {
+        path.starts_with("/raft/stream/")
+    }
+
+    fn answer<'a>(
+        &'a self,
+        remote: &'a str,
+        request: Request<Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Response<StreamedBody>> + 'a>> {
+        Box::pin(async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let pieces = [Bytes::from(format!("{remote} ")), body].map(|piece| Ok(Frame::data(piece)));
+            Response::new(StreamBody::new(futures_util::stream::iter(pieces)).boxed_unsync())
+        })
+    }
+}
+
+#[tokio::test]
+async fn streams_between_members_are_passed_on_at_their_listeners_only() {
+    let mut setup = setup("http://127.0.0.1:0");
+    setup.listen.listeners.push(Listener::parse("http://127.0.0.1:0", Traffic::All).unwrap());
+    setup.config.pages.between_members = Some(Arc::new(Echo));
+    let harness = Harness::start(setup);
+    let request =
+        "POST /raft/stream/x HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
+    let (status, head, body) = ask(harness.port(0), request).await;
+    assert_eq!(status, 200);
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert!(body.contains("127.0.0.1:") && body.contains("\r\nhello\r\n0\r\n"), "{body}");
+    assert_eq!(ask(harness.port(1), request).await.0, 404);
+    assert_eq!(get(harness.port(0), "/raft").await.2, "404 page not found\n");
+    assert_eq!(get(harness.port(0), "/version").await.0, 200);
 }
