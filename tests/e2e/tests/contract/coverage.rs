@@ -24,6 +24,7 @@ fn cases() -> Vec<&'static Case> {
         grpc::lease::CASES,
         grpc::maintenance::CASES,
         grpc::auth::CASES,
+        grpc::members::CASES,
         grpc::others::CASES,
         crate::errors::CASES,
         crate::http::CASES,

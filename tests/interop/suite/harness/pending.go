@@ -31,7 +31,6 @@ var pending = map[Part]string{
 	Locks:          "the part with the Lock and Election services",
 	Elections:      "the part with the Lock and Election services",
 	Gateway:        "the part with the JSON gateway",
-	Membership:     "the part with peers and membership changes",
 	Peers:          "the part with peers and membership changes",
 	Emulation:      "the part with --emulate-version",
 }

@@ -4,5 +4,6 @@ pub(crate) mod auth;
 pub(crate) mod kv;
 pub(crate) mod lease;
 pub(crate) mod maintenance;
+pub(crate) mod members;
 pub(crate) mod others;
 pub(crate) mod watch;
