@@ -16,7 +16,7 @@ use proto::etcdserverpb::{self as pb, StatusRequest};
 use types::{ClusterId, MemberId};
 use vfs::{Disk, SimDisk};
 
-use super::{config, run};
+use crate::support::{config, run};
 
 /// Longer than any wait of a test that goes well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
