@@ -17,6 +17,7 @@ mod member_calls;
 mod membership;
 mod meters;
 mod outbox;
+mod parts;
 mod peers;
 mod persist;
 mod propose;
@@ -53,13 +54,14 @@ use crate::{
     inbox::Inbox,
     input::{Input, ReplyBox},
     log_thread::LogJob,
-    peers::{PeerAddress, Peers},
+    peers::Peers,
     reader_thread::ReadJob,
     worker::Worker,
 };
 
 pub(crate) use clock::Clock;
 pub(crate) use outbox::ReplyTo;
+pub(crate) use parts::Parts;
 pub(crate) use persist::Held;
 
 /// Everything the core thread owns.
@@ -127,102 +129,7 @@ enum Stop {
     Fault(String),
 }
 
-/// What the boot hands over to the core.
-pub(crate) struct Parts {
-    pub(crate) config: Config,
-    pub(crate) member_id: MemberId,
-    pub(crate) cluster_id: ClusterId,
-    pub(crate) raft: RawNode<MemLog>,
-    pub(crate) hard_state: HardState,
-    pub(crate) state: State,
-    /// The members of the running cluster that this one joins.
-    pub(crate) joined: Vec<PeerAddress>,
-    pub(crate) committed: bolt::Snapshot,
-    pub(crate) held: Held,
-    pub(crate) backend_size: (u64, u64),
-    pub(crate) last_snapshot: u64,
-    pub(crate) inbox: Arc<Inbox<Input>>,
-    pub(crate) log: Worker<LogJob>,
-    pub(crate) backend: Worker<BackendJob>,
-    pub(crate) reader: Worker<ReadJob>,
-    pub(crate) peers: Box<dyn Peers>,
-    pub(crate) summary: Arc<Summary>,
-    pub(crate) clock: Clock,
-    pub(crate) published: std::sync::mpsc::SyncSender<()>,
-}
-
 impl Core {
-    pub(crate) fn new(parts: Parts) -> Core {
-        let Parts {
-            config,
-            member_id,
-            cluster_id,
-            raft,
-            hard_state,
-            state,
-            joined,
-            inbox,
-            log,
-            backend,
-            reader,
-            peers,
-            ..
-        } = parts;
-        let now = parts.clock.now();
-        let limits = watch::Limits::for_request_bytes(config.request_bytes_max);
-        let hub = Hub::new(limits, state.store().revision(), state.store().compacted());
-        let mut core = Core {
-            ids: RequestIds::new(member_id.0, parts.clock.unix_ms()),
-            timers: Timers::new(now, &config),
-            persist: Persist::new(
-                parts.committed,
-                parts.held,
-                parts.backend_size,
-                parts.last_snapshot,
-                hard_state,
-            ),
-            auto_compaction: AutoCompactor::new(config.auto_compaction, now),
-            publisher: Publisher::new(parts.published),
-            apply_queue: ApplyQueue::default(),
-            changes: ChangeQueue::default(),
-            membership: Membership::joining(joined),
-            transfers: Transfers::default(),
-            leader_known_since: Moment(0),
-            member_id,
-            cluster_id,
-            raft,
-            hard_state,
-            state,
-            hub,
-            inbox,
-            log,
-            backend,
-            reader,
-            peers,
-            outbox: Outbox::default(),
-            summary: parts.summary,
-            clock: parts.clock,
-            now,
-            proposals: Proposals::default(),
-            waiters: Waiters::default(),
-            reads: Reads::default(),
-            leases: LeaseDriver::default(),
-            compaction: Compaction::default(),
-            installation: install::Installation::default(),
-            streams: HashMap::new(),
-            watch_effects: Vec::new(),
-            ranges: ranges::Ranges::default(),
-            meters: meters::Meters::default(),
-            defragmentation: maintenance::Defragmentation::default(),
-            stopping: None,
-            config,
-        };
-        core.compaction.resume_if_needed(&core.state);
-        core.refresh_watch_header();
-        core.meter_facts();
-        core
-    }
-
     /// Runs until it is told to stop, or cannot go on; the text says why then.
     pub(crate) fn run(mut self) -> Result<(), String> {
         self.use_membership();

@@ -39,6 +39,11 @@ pub use state::Rejection;
 /// The version of etcd that this speaks, stores and answers with.
 pub const SERVER_VERSION: &str = "3.7.1";
 
+/// Whether these can be the peer URLs of a member.
+pub fn are_peer_urls(urls: &[String]) -> bool {
+    cluster::parse_urls(urls).is_ok()
+}
+
 /// [`SERVER_VERSION`] as a version.
 fn server_version() -> Version {
     Version::new(3, 7, 1)

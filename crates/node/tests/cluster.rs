@@ -1,6 +1,8 @@
 //! Clusters of several members, through the real threads and a network in memory.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+#[path = "support/crew.rs"]
+mod crew;
 mod support;
 
 use std::{
@@ -9,12 +11,10 @@ use std::{
     task::{Context, Waker},
 };
 
+use crew::{Mate, Network, crew, join, leader, mate_config, url, wait_for};
 use node::{BootError, Caller, ClusterRejection, Error, PeerAddress, Rejection};
 use proto::etcdserverpb::{HashKvRequest, PutRequest, RangeRequest};
-use support::{
-    crew::{Mate, Network, crew, join, leader, mate_config, url, wait_for},
-    get, put, range, run,
-};
+use support::{get, put, range, run};
 use types::MemberId;
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -212,6 +212,23 @@ fn changes_that_endanger_the_quorum_are_refused() {
     assert_eq!(mates[lead].add(&url("e"), false), Err(Error::NotEnoughStarted));
     assert_eq!(mates[lead].remove(mates[other].id), Err(Error::NotEnoughStarted));
     mates[lead].remove(MemberId(added.id)).unwrap();
+    mates.iter_mut().for_each(|mate| mate.stop(&network));
+}
+
+#[test]
+fn without_the_check_they_are_not() {
+    let network = Network::default();
+    let start = |name: &&str| {
+        let config = node::Config { strict_reconfig_check: false, ..mate_config(name, &NAMES) };
+        Mate::start(&network, config, vfs::SimDisk::new())
+    };
+    let mut mates: Vec<Mate> = NAMES.iter().map(start).collect();
+    mates.iter().for_each(Mate::published);
+    let lead = leader(&mates);
+    network.cut(mates[(lead + 1) % 3].id);
+    let added = mates[lead].add(&url("d"), false).unwrap();
+    assert_eq!(added.members.len(), 4);
+    network.mend(mates[(lead + 1) % 3].id);
     mates.iter_mut().for_each(|mate| mate.stop(&network));
 }
 

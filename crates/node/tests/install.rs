@@ -1,21 +1,20 @@
 //! A member that was away for long gets the leader's database.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+#[path = "support/crew.rs"]
+mod crew;
 mod support;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crew::{Mate, Network, crew_with, leader, mate_config, wait_for};
 use node::{Caller, Config, Port, WatchInput, WatchOutput};
 use proto::etcdserverpb::{
     HashKvRequest, RangeRequest, SnapshotRequest, WatchCreateRequest, WatchRequest, WatchResponse,
     watch_request::RequestUnion,
 };
-use support::{
-    compact,
-    crew::{Mate, Network, crew_with, leader, mate_config, wait_for},
-    put, range, run,
-};
+use support::{compact, put, range, run};
 use vfs::{CrashPlan, Disk, Fault};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];

@@ -69,7 +69,11 @@ async fn dispatch_rare<M: Member>(call: &mut Call<M>) -> Result<(), End> {
             pass!(member_add, |r: &proto::etcdserverpb::MemberAddRequest| validate::peer_urls(&r.peer_ur_ls))
         }
         Method::MemberRemove => pass!(member_remove),
-        Method::MemberUpdate => pass!(member_update),
+        Method::MemberUpdate => {
+            pass!(member_update, |r: &proto::etcdserverpb::MemberUpdateRequest| validate::peer_urls(
+                &r.peer_ur_ls
+            ))
+        }
         Method::MemberList => pass!(member_list),
         Method::MemberPromote => pass!(member_promote),
         Method::Alarm => pass!(alarm, validate::alarm),

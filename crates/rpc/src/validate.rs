@@ -121,40 +121,12 @@ pub fn alarm(request: &AlarmRequest) -> Checked {
     }
 }
 
-/// The peer URLs of a member to add: at least one, `http(s)://host:port` without a path, or a unix socket.
+/// The peer URLs of a member: at least one, `http(s)://host:port` without a path, or a unix socket.
 ///
 /// # Errors
 /// `BadMemberUrls`.
 pub fn peer_urls(urls: &[String]) -> Checked {
-    if !urls.is_empty() && urls.iter().all(|url| is_peer_url(url.trim())) {
-        Ok(())
-    } else {
-        Err(Reason::BadMemberUrls)
-    }
-}
-
-fn is_peer_url(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return false;
-    };
-    match scheme {
-        "unix" | "unixs" => true,
-        "http" | "https" => is_host_port(rest),
-        _ => false,
-    }
-}
-
-/// `host:port` with nothing after it; an IPv6 host is in brackets, host and port may be empty.
-fn is_host_port(authority: &str) -> bool {
-    let authority = authority.rsplit_once('@').map_or(authority, |(_user, host)| host);
-    let Some((host, port)) = authority.rsplit_once(':') else {
-        return false;
-    };
-    let host_ok = match host.strip_prefix('[') {
-        Some(inside) => inside.strip_suffix(']').is_some_and(|ip| !ip.contains(['[', ']'])),
-        None => !host.contains([':', '/', '[', ']', '?', '#']),
-    };
-    host_ok && port.bytes().all(|b| b.is_ascii_digit())
+    if node::are_peer_urls(urls) { Ok(()) } else { Err(Reason::BadMemberUrls) }
 }
 
 fn non_empty(key: &[u8]) -> Checked {

@@ -344,9 +344,6 @@ impl State {
                 self.writes.push(cluster::conf_state_row(&self.cluster.conf_state()));
                 (Ok(Reply::Membership), wire, Some(changed.change))
             }
-            Err(ClusterError::Rejected(_)) if wire.node_id.unwrap_or(0) == 0 => {
-                (Ok(Reply::Nothing), wire, None)
-            }
             Err(ClusterError::Rejected(rejection)) => {
                 // Raft must be told of every conf change; about nobody, when the cluster refused it.
                 let nobody = raftpb::ConfChange { node_id: Some(0), ..wire };

@@ -132,7 +132,12 @@ impl Core {
         Ok(())
     }
 
+    /// The URLs stay as given. What is none is refused, although upstream takes it: its members would end when they
+    /// apply that.
     pub(super) fn update_member(&mut self, reply_to: ReplyTo, request: pb::MemberUpdateRequest) {
+        if !crate::are_peer_urls(&request.peer_ur_ls) {
+            return self.outbox.reply(reply_to, Err(Error::BadPeerUrls));
+        }
         let id = MemberId(request.id);
         let change = Change::Update { id, peer_urls: request.peer_ur_ls };
         self.propose_change(reply_to, &change, AskedChange::Update(id));

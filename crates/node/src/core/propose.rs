@@ -219,6 +219,10 @@ impl Core {
             let error = self.why_late(waiter.since);
             self.outbox.reply(waiter.reply_to, Err(error));
         }
+        // Those that wait for a leader, and nobody waits for.
+        let (waiters, proposals) = (&self.waiters, &mut self.proposals);
+        proposals.gathered.retain(|proposal| !proposal.asked_for || waiters.contains(proposal.id));
+        proposals.gathered_bytes = proposals.gathered.iter().map(|proposal| proposal.data.len() as u64).sum();
         self.expire_promotions();
         self.expire_reads();
         self.expire_renewals();

@@ -1,4 +1,5 @@
 //! Several members in one process, and a network of function calls between them.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +17,7 @@ use proto::etcdserverpb::{self as pb, StatusRequest};
 use types::{ClusterId, MemberId};
 use vfs::{Disk, OpenMode, SimDisk};
 
-use super::{config, run};
+use crate::support::{config, run};
 
 /// Longer than any wait of a test that goes well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

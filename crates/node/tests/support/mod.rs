@@ -1,7 +1,6 @@
 //! A member on a disk, and a way to call it without a runtime.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-pub(crate) mod crew;
 pub(crate) mod life;
 pub(crate) mod stall;
 

@@ -52,6 +52,10 @@ async fn put_and_range() {
 fn valid_request(method: Method) -> Vec<u8> {
     match method {
         Method::Put | Method::DeleteRange | Method::Range => put("a", "").encode_to_vec(),
+        Method::MemberUpdate => {
+            pb::MemberUpdateRequest { peer_ur_ls: vec!["http://h:1".into()], ..Default::default() }
+                .encode_to_vec()
+        }
         Method::MemberAdd => {
             pb::MemberAddRequest { peer_ur_ls: vec!["http://h:1".into()], ..Default::default() }
                 .encode_to_vec()

@@ -26,6 +26,7 @@ fn cases() -> Vec<&'static Case> {
         grpc::election::CASES,
         grpc::maintenance::CASES,
         grpc::auth::CASES,
+        grpc::members::CASES,
         grpc::others::CASES,
         crate::errors::CASES,
         crate::http::CASES,

@@ -14,17 +14,6 @@ pub(crate) const GAPS: &[Gap] = &[
     Gap {
         table: "grpc",
         kind: LaterPart,
-        reason: "membership changes: answered with Unimplemented",
-        rows: &[
-            "etcdserverpb.Cluster/MemberAdd",
-            "etcdserverpb.Cluster/MemberRemove",
-            "etcdserverpb.Cluster/MemberUpdate",
-            "etcdserverpb.Cluster/MemberPromote",
-        ],
-    },
-    Gap {
-        table: "grpc",
-        kind: LaterPart,
         reason: "auth tokens: answered with Unimplemented",
         rows: &["etcdserverpb.Auth/Authenticate"],
     },
@@ -83,20 +72,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "GET /metrics (grpc-proxy)",
             "GET /proxy/metrics (grpc-proxy)",
             "GET /debug/pprof/* (grpc-proxy)",
-        ],
-    },
-    Gap {
-        table: "errors",
-        kind: LaterPart,
-        reason: "membership changes",
-        rows: &[
-            "ErrGRPCMemberExist",
-            "ErrGRPCPeerURLExist",
-            "ErrGRPCMemberNotEnoughStarted",
-            "ErrGRPCMemberNotFound",
-            "ErrGRPCMemberNotLearner",
-            "ErrGRPCLearnerNotReady",
-            "ErrGRPCTooManyLearners",
         ],
     },
     Gap {
@@ -208,7 +183,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "etcd_network_snapshot_receive_inflights_total",
             "etcd_network_snapshot_receive_failures",
             "etcd_network_snapshot_receive_total_duration_seconds",
-            "etcd_server_learner_promote_failures",
         ],
     },
     Gap {

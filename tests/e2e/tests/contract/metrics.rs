@@ -78,6 +78,7 @@ fn traffic(server: &Server) {
     client.ok(pb::HashRequest {});
     client.ok(pb::HashKvRequest { revision: 0 });
     client.ok(user_add("metrics"));
+    client.fails(pb::MemberPromoteRequest { id: 1 });
     let mut snapshot =
         client.open::<pb::SnapshotRequest, pb::SnapshotResponse>("etcdserverpb.Maintenance/Snapshot");
     snapshot.send(&pb::SnapshotRequest {});

@@ -6,5 +6,6 @@ pub(crate) mod kv;
 pub(crate) mod lease;
 pub(crate) mod lock;
 pub(crate) mod maintenance;
+pub(crate) mod members;
 pub(crate) mod others;
 pub(crate) mod watch;
