@@ -116,7 +116,7 @@ fn a_learner_joins_is_promoted_and_replaces_the_leader() {
     assert_eq!(mates[old].add(&url("a"), false), Err(rejected(ClusterRejection::PeerUrlExists)));
     assert_eq!(mates[old].promote(id), Err(Error::LearnerNotReady));
     assert_eq!(mates[old].promote(MemberId(5)), Err(rejected(ClusterRejection::IdNotFound)));
-    assert_eq!(mates[old].promote(mates[0].id), Err(rejected(ClusterRejection::NotLearner)));
+    assert_eq!(mates[old].promote(mates[old].id), Err(rejected(ClusterRejection::NotLearner)));
     assert_eq!(mates[(old + 1) % 3].promote(id), Err(Error::NotLeader), "the leader has to be asked");
     assert_eq!(mates[old].move_leader(id), Err(Error::BadLeaderTransferee));
 
