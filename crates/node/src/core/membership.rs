@@ -76,6 +76,7 @@ impl Core {
         }
         others.retain(|other| other.id != self.member_id);
         self.peers.set_peers(others);
+        self.peers.set_removed(self.state.cluster().removed().collect());
         self.membership.known = members;
     }
 

@@ -79,6 +79,9 @@ func (g *generator) watchCreate() planned {
 func (g *generator) watchRequest(n int) *pb.WatchCreateRequest {
 	r := &pb.WatchCreateRequest{Key: g.key(), StartRevision: g.revision("watch/start")}
 	r.RangeEnd = g.rangeEnd(r.Key)
+	if g.compacted > 1 && g.percent(12) {
+		r.StartRevision = 1 + g.rng.Int64N(g.compacted-1)
+	}
 	if g.percent(30) {
 		r.Key, r.RangeEnd = []byte("k/"), []byte("k0")
 	}
@@ -170,7 +173,7 @@ func (g *generator) watchCancel() planned {
 	if n < 0 {
 		return g.watchReset()
 	}
-	if len(g.slots[n].open) == 0 || g.marked(30, "watch/cancel-unknown") {
+	if len(g.slots[n].open) == 0 || g.marked(55, "watch/cancel-unknown") {
 		return planned{step: watchCancel{slot: n, id: 100000}, feature: "Watch/cancel"}
 	}
 	id := g.openID(n)

@@ -21,7 +21,7 @@ const (
 	// stopWait bounds a graceful stop; a leader may take 7 s to hand over.
 	stopWait = 30 * time.Second
 	// portTries bounds the restarts after another process took a chosen port.
-	portTries = 5
+	portTries = 20
 	// advertisedPeer is the peer address that every member announces. Member and
 	// cluster id are derived from it, so all single members have the same ids,
 	// wherever they listen.
