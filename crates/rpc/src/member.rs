@@ -81,8 +81,8 @@ pub trait WatchOutput {
     async fn next(&mut self) -> Option<Result<Self::Frame, Reason>>;
 }
 
-/// A member of a cluster, seen from one network thread. A call is on its way once its future was polled. Futures may
-/// be dropped at any time: that abandons the answer, not what was proposed.
+/// A member of a cluster, seen from one network thread. Futures may be dropped at any time: that abandons the
+/// answer, not what was proposed.
 pub trait Member: Clone + 'static {
     /// Answer of [`Member::range`], encoding as a `RangeResponse`.
     type Range: Body;

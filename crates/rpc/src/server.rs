@@ -221,6 +221,7 @@ impl Floor {
     async fn run<M: Member>(self, shared: Shared, make_member: impl Fn() -> M) {
         let Floor { index, mut inbox, load, desks, sockets } = self;
         let (leaderless_sender, leaderless) = watch::channel(0);
+        let (errand_sender, mut errands_new) = mpsc::unbounded_channel();
         let thread = Rc::new(Thread {
             member: make_member(),
             metrics: Arc::clone(&shared.common.metrics),
@@ -229,6 +230,7 @@ impl Floor {
             templates: Rc::new(Templates::new()),
             phase: shared.phase.clone(),
             leaderless,
+            errands: errand_sender,
             common: Arc::clone(&shared.common),
         });
         let mut helpers = JoinSet::new();
@@ -247,9 +249,10 @@ impl Floor {
         }
         let mut phase = shared.phase.clone();
         let mut connections = JoinSet::new();
+        let mut errands = JoinSet::new();
         let mut draining = false;
         // Errors mean that the server is gone, which is the same as being told to stop.
-        while !draining || !connections.is_empty() {
+        while !draining || !connections.is_empty() || !errands.is_empty() || !errands_new.is_empty() {
             tokio::select! {
                 _ = phase.wait_for(|phase| *phase >= Phase::Draining), if !draining => draining = true,
                 Some(accepted) = inbox.recv(), if !draining => {
@@ -258,6 +261,8 @@ impl Floor {
                     connections.spawn_local(serve_one(guard, accepted, purpose));
                 }
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                Some(errand) = errands_new.recv() => drop(errands.spawn_local(errand)),
+                Some(_) = errands.join_next(), if !errands.is_empty() => {}
                 _ = shared_closing(shared.phase.clone()), if draining => break,
             }
         }

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod auth;
+mod claim;
 mod election;
 mod follow;
 mod health;

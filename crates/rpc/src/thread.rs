@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     budget::Share,
@@ -29,6 +29,12 @@ pub(crate) enum Phase {
     Closing,
 }
 
+/// Something to do for a caller who is gone. It has to end by itself; a closing server cuts it off.
+pub(crate) type Errand = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What an errand costs, in bytes.
+const ERRAND_BYTES: usize = 2 << 10;
+
 /// What the connections of one network thread share.
 pub(crate) struct Thread<M> {
     pub(crate) member: M,
@@ -40,9 +46,23 @@ pub(crate) struct Thread<M> {
     pub(crate) phase: watch::Receiver<Phase>,
     /// Counts how often this member was without a leader for too long.
     pub(crate) leaderless: watch::Receiver<u64>,
+    /// To the owner of the thread's tasks.
+    pub(crate) errands: mpsc::UnboundedSender<Errand>,
 }
 
 impl<M: Member> Thread<M> {
+    /// Runs an errand that carries `bytes` with it. Without budget for it nothing is done.
+    pub(crate) fn run_errand(&self, bytes: usize, errand: impl Future<Output = ()> + 'static) {
+        if let Some(hold) = self.share.hold(ERRAND_BYTES + bytes) {
+            let errand = async move {
+                errand.await;
+                drop(hold);
+            };
+            // An error means that the server is gone.
+            let _ = self.errands.send(Box::pin(errand));
+        }
+    }
+
     /// What ends a stream from outside: a shutdown, or, for a client that asked for it, the loss of the leader.
     pub(crate) fn stream_cut(&self, needs_leader: bool) -> Cut {
         let mut phase = self.phase.clone();

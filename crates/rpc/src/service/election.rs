@@ -14,8 +14,9 @@ use proto::{
 };
 
 use super::{
+    claim::Claim,
     follow::{News, Watching},
-    inner::{self, Claim, Inner, Prefix},
+    inner::{self, Inner, Prefix},
 };
 use crate::{call::Call, exchange::End, member::Member, status::Reason};
 
@@ -32,13 +33,12 @@ pub(super) async fn campaign<M: Member>(call: &mut Call<M>) -> Result<(), End> {
         let key = prefix.key(lease);
         let CampaignRequest { name, value, .. } = request;
         let own = RangeRequest { key: key.clone(), ..Default::default() };
-        let reply = inner
-            .txn(TxnRequest {
-                compare: vec![inner::created_at(key.clone(), 0)],
-                success: vec![inner::put(key.clone(), value.clone(), lease)],
-                failure: vec![inner::get(own)],
-            })
-            .await?;
+        let request = TxnRequest {
+            compare: vec![inner::created_at(key.clone(), 0)],
+            success: vec![inner::put(key.clone(), value.clone(), lease)],
+            failure: vec![inner::get(own)],
+        };
+        let reply = inner.stand_in_line(request, key.clone()).await?;
         let rev = inner::claimed_at(&reply)?;
         if !reply.succeeded && inner::row_of(&reply, 0).is_some_and(|row| row.value != value) {
             renew(&inner, key.clone(), rev, lease, value).await?;

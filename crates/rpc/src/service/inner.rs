@@ -4,10 +4,9 @@
 //! A key of theirs is `name "/" lease`, the lease in lower hex. Whoever has the smallest create revision below
 //! `name "/"` owns the lock or leads; everybody else waits for the deletion of the one before.
 
-use std::pin::pin;
+use std::{pin::pin, rc::Rc};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use futures_util::FutureExt;
 use prost::{Message, Name};
 use proto::{
     etcdserverpb::{
@@ -26,6 +25,7 @@ use crate::{
     exchange::End,
     member::{Body, Caller, Member},
     status::Reason,
+    thread::Thread,
     validate,
 };
 
@@ -34,7 +34,7 @@ const LEASE_TTL_SECS: i64 = 60;
 /// What a waiting call costs beside its request, in bytes: its state and its watcher.
 const WAITING_BYTES: usize = 2 << 10;
 /// The request's bytes live on in the key, in what is asked about it, and in the watcher on another one.
-const REQUEST_COPIES: usize = 3;
+pub(super) const REQUEST_COPIES: usize = 3;
 /// A reply is read in pieces of this many bytes.
 const PIECE: usize = 64 << 10;
 
@@ -65,18 +65,19 @@ pub(super) async fn waiting<M: Member, Q: Message + Name + Default, P: Message>(
 
 /// A member, as one caller sees it.
 pub(super) struct Inner<M> {
-    member: M,
+    pub(super) thread: Rc<Thread<M>>,
     caller: Caller,
-    txn_ops_max: usize,
+}
+
+impl<M> Clone for Inner<M> {
+    fn clone(&self) -> Inner<M> {
+        Inner { thread: Rc::clone(&self.thread), caller: self.caller.clone() }
+    }
 }
 
 impl<M: Member> Inner<M> {
     pub(super) fn of(call: &mut Call<M>) -> Inner<M> {
-        Inner {
-            member: call.thread.member.clone(),
-            caller: std::mem::take(&mut call.caller),
-            txn_ops_max: call.thread.common.limits.txn_ops_max,
-        }
+        Inner { thread: Rc::clone(&call.thread), caller: std::mem::take(&mut call.caller) }
     }
 
     /// The lease to work with: the one that the caller brings, or a new one.
@@ -85,23 +86,23 @@ impl<M: Member> Inner<M> {
             return Ok(brought);
         }
         let request = pb::LeaseGrantRequest { ttl: LEASE_TTL_SECS, id: 0 };
-        Ok(self.member.lease_grant(self.caller.clone(), request).await?.id)
+        Ok(self.thread.member.lease_grant(self.caller.clone(), request).await?.id)
     }
 
     pub(super) async fn txn(&self, request: TxnRequest) -> Result<pb::TxnResponse, Reason> {
-        validate::txn(&request, self.txn_ops_max)?;
-        self.member.txn(self.caller.clone(), request).await
+        validate::txn(&request, self.thread.common.limits.txn_ops_max)?;
+        self.thread.member.txn(self.caller.clone(), request).await
     }
 
     pub(super) async fn delete(&self, key: Bytes) -> Result<pb::DeleteRangeResponse, Reason> {
         let request = pb::DeleteRangeRequest { key, ..Default::default() };
         validate::delete_range(&request)?;
-        self.member.delete_range(self.caller.clone(), request).await
+        self.thread.member.delete_range(self.caller.clone(), request).await
     }
 
     /// A range of few rows, whole.
     pub(super) async fn range(&self, request: RangeRequest) -> Result<pb::RangeResponse, Reason> {
-        let mut body = self.member.range(self.caller.clone(), request).await?;
+        let mut body = self.thread.member.range(self.caller.clone(), request).await?;
         let mut bytes = BytesMut::with_capacity(body.encoded_len());
         while let Some(piece) = body.next_piece(PIECE).await? {
             bytes.put(piece);
@@ -111,7 +112,7 @@ impl<M: Member> Inner<M> {
 
     /// Watches with the caller's rights.
     pub(super) fn watch(&self, request: pb::WatchCreateRequest) -> Watching<M> {
-        Watching::start(&self.member, self.caller.clone(), request)
+        Watching::start(&self.thread.member, self.caller.clone(), request)
     }
 
     /// Waits until no key of `prefix` was created before `revision`: for the youngest of them, again and again.
@@ -139,17 +140,14 @@ impl<M: Member> Inner<M> {
     }
 
     /// Deletes a key of that create revision, as far as it is there.
-    fn removal(key: Bytes, revision: i64) -> TxnRequest {
+    pub(super) async fn remove(&self, key: Bytes, revision: i64) -> Result<pb::TxnResponse, Reason> {
         let delete = pb::DeleteRangeRequest { key: key.clone(), ..Default::default() };
-        TxnRequest {
+        let request = TxnRequest {
             compare: vec![created_at(key, revision)],
             success: vec![op(Request::RequestDeleteRange(delete))],
             failure: vec![],
-        }
-    }
-
-    pub(super) async fn remove(&self, key: Bytes, revision: i64) -> Result<pb::TxnResponse, Reason> {
-        self.txn(Self::removal(key, revision)).await
+        };
+        self.txn(request).await
     }
 }
 
@@ -198,42 +196,6 @@ impl Prefix {
             filters: vec![pb::watch_create_request::FilterType::Nodelete.into()],
             fragment: true,
             ..Default::default()
-        }
-    }
-}
-
-/// A key that stands in line for its caller. When the caller goes away while it waits, the key is removed.
-pub(super) struct Claim<'a, M: Member> {
-    inner: &'a Inner<M>,
-    key: Bytes,
-    /// Create revision of the key.
-    revision: i64,
-    kept: bool,
-}
-
-impl<'a, M: Member> Claim<'a, M> {
-    pub(super) fn new(inner: &'a Inner<M>, key: Bytes, revision: i64) -> Claim<'a, M> {
-        Claim { inner, key, revision, kept: false }
-    }
-
-    /// Leaves the key, whatever comes.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-
-    /// Removes the key, as far as that is possible.
-    pub(super) async fn give_up(mut self) {
-        self.kept = true;
-        // Why not is of no use to the caller, who learns why it has failed; the lease ends the key at last.
-        let _ = self.inner.remove(self.key.clone(), self.revision).await;
-    }
-}
-
-impl<M: Member> Drop for Claim<'_, M> {
-    fn drop(&mut self) {
-        if !self.kept {
-            // Nobody is left to wait for the answer; a call that was polled once is on its way.
-            let _ = self.inner.remove(self.key.clone(), self.revision).now_or_never();
         }
     }
 }

@@ -6,7 +6,10 @@ use proto::{
     v3lockpb::{LockRequest, LockResponse, UnlockRequest, UnlockResponse},
 };
 
-use super::inner::{self, Claim, Inner, Prefix};
+use super::{
+    claim::Claim,
+    inner::{self, Inner, Prefix},
+};
 use crate::{call::Call, exchange::End, member::Member, status::Reason};
 
 pub(super) async fn lock<M: Member>(call: &mut Call<M>) -> Result<(), End> {
@@ -34,7 +37,7 @@ async fn acquire<M: Member>(
         success: vec![inner::put(key.clone(), Bytes::new(), lease), inner::get(oldest.clone())],
         failure: vec![inner::get(own.clone()), inner::get(oldest)],
     };
-    let reply = inner.txn(request).await?;
+    let reply = inner.stand_in_line(request, key.clone()).await?;
     let revision = inner::claimed_at(&reply)?;
     if inner::row_of(&reply, 1).is_some_and(|owner| owner.create_revision == revision) {
         return Ok(reply.header);

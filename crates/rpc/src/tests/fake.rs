@@ -36,6 +36,8 @@ pub(super) struct Knobs {
     pub(super) last_caller: Mutex<Caller>,
     /// Of every call.
     pub(super) callers: Mutex<Vec<Caller>>,
+    /// Lets a transaction about a key below `late/` have its answer.
+    pub(super) late: tokio::sync::Notify,
     /// Transactions with compares.
     pub(super) txns: Mutex<Vec<pb::TxnRequest>>,
     pub(super) last_auth: Mutex<Option<AuthCall>>,
@@ -338,7 +340,11 @@ impl Member for Fake {
         if let Some(compare) = request.compare.first() {
             reply.succeeded = !compare.key.starts_with(b"a/");
             reply.responses = if reply.succeeded { [3, 3] } else { [5, 4] }.map(created).into();
+            let is_late = compare.key.starts_with(b"late/");
             self.knobs.txns.lock().unwrap().push(request);
+            if is_late {
+                self.knobs.late.notified().await;
+            }
         }
         Ok(reply)
     }

@@ -17,6 +17,12 @@ pub(super) struct Running {
     _dir: tempfile::TempDir,
 }
 
+fn front(member: &node::Member) -> Server {
+    let handle = member.handle();
+    let super::Setup { listen, config } = config();
+    serve(config, open(&listen).unwrap(), move || Door::new(&handle)).unwrap()
+}
+
 impl Running {
     pub(super) fn start() -> Running {
         let dir = tempfile::tempdir().unwrap();
@@ -24,10 +30,14 @@ impl Running {
         settings.tick = Duration::from_millis(5);
         let member = node::start(settings, Arc::new(vfs::RealDisk)).unwrap();
         assert!(member.wait_published(Duration::from_secs(10)));
-        let handle = member.handle();
-        let super::Setup { listen, config } = config();
-        let server = serve(config, open(&listen).unwrap(), move || Door::new(&handle)).unwrap();
+        let server = front(&member);
         Running { server, member, _dir: dir }
+    }
+
+    /// Stops the server, and starts one on the same member.
+    pub(super) async fn serve_again(&mut self) {
+        let old = std::mem::replace(&mut self.server, front(&self.member));
+        tokio::task::spawn_blocking(move || old.shutdown(Duration::from_secs(5))).await.unwrap();
     }
 
     pub(super) async fn client(&self) -> Client {

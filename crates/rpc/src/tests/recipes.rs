@@ -17,7 +17,11 @@ use super::{
     flow::until,
     member::Running,
 };
-use crate::status::Reason;
+use crate::{
+    method::Method,
+    metrics::Shard,
+    status::{Code, Reason},
+};
 
 const LOCK: &str = "/v3lockpb.Lock/Lock";
 const CAMPAIGN: &str = "/v3electionpb.Election/Campaign";
@@ -63,6 +67,26 @@ async fn every_inner_call_is_the_callers() {
     let callers = harness.knobs.callers.lock().unwrap().clone();
     assert_eq!(callers.len(), 4, "the key, who is in front, his watch, and the key again");
     assert!(callers.iter().all(|caller| caller.token.as_deref() == Some("alice.1") && !caller.internal));
+}
+
+#[tokio::test]
+async fn a_key_that_is_put_after_its_caller_went_is_removed() {
+    let harness = Harness::start(config());
+    let client = harness.client().await;
+    let call = start(&client, LOCK, &[("token", "alice.1")], &lock("late", 7)).await;
+    until(|| harness.knobs.txns.lock().unwrap().len() == 1).await;
+    drop(call);
+    let canceled = |shard: &Shard| shard.method(Method::Lock).handled[Code::Canceled as usize].value();
+    until(|| harness.server.metrics().sum(canceled) == 1).await;
+    assert_eq!(harness.knobs.txns.lock().unwrap().len(), 1);
+    // Only now it is known what there is to remove.
+    harness.knobs.late.notify_one();
+    until(|| harness.knobs.txns.lock().unwrap().len() == 2).await;
+    let removal = harness.knobs.txns.lock().unwrap()[1].clone();
+    assert_eq!(removal.compare[0].key, "late/7");
+    assert_eq!(removal.compare[0].target_union, Some(pb::compare::TargetUnion::CreateRevision(3)));
+    assert_eq!(harness.knobs.last_caller.lock().unwrap().token.as_deref(), Some("alice.1"));
+    harness.knobs.late.notify_one();
 }
 
 #[tokio::test]
@@ -134,7 +158,7 @@ async fn until_keys(client: &Client, expected: &[&str]) {
 
 #[tokio::test]
 async fn waiting_calls_take_turns_and_leave_nothing() {
-    let running = Running::start();
+    let mut running = Running::start();
     let client = running.client().await;
     for lease in 1..=4 {
         grant(&client, lease).await;
@@ -163,8 +187,10 @@ async fn waiting_calls_take_turns_and_leave_nothing() {
     let third = start(&client, LOCK, &[], &lock("l", 3)).await;
     until_keys(&client, &["l/2", "l/3"]).await;
     drop(client);
-    running.stop().await;
+    running.serve_again().await;
     assert_eq!(outcome(third.1).await, (14, "etcdserver: server stopped".into()));
+    assert_eq!(keys(&running.client().await).await, ["l/2"]);
+    running.stop().await;
 }
 
 #[tokio::test]
