@@ -20,25 +20,6 @@ pub(crate) const GAPS: &[Gap] = &[
     Gap {
         table: "http",
         kind: LaterPart,
-        reason: "pprof and the debug pages of the Go runtime",
-        rows: &[
-            "GET /debug/pprof/ (client-http)",
-            "GET /debug/pprof/profile (client-http)",
-            "GET /debug/pprof/symbol (client-http)",
-            "GET /debug/pprof/cmdline (client-http)",
-            "GET /debug/pprof/trace (client-http)",
-            "GET /debug/pprof/heap (client-http)",
-            "GET /debug/pprof/goroutine (client-http)",
-            "GET /debug/pprof/threadcreate (client-http)",
-            "GET /debug/pprof/block (client-http)",
-            "GET /debug/pprof/mutex (client-http)",
-            "GET /debug/requests (client-http)",
-            "GET /debug/events (client-http)",
-        ],
-    },
-    Gap {
-        table: "http",
-        kind: LaterPart,
         reason: "JSON gateway",
         rows: &[
             "POST /v3/... (client-http)",

@@ -23,6 +23,13 @@ e2e::cases! { KNOWN_GAPS;
     version => "http" ["GET /version (client-http, peer)"];
     debug_vars => "http" ["GET /debug/vars (client-http)"];
     unknown_paths => "http" ["GET / (client-http, peer)"];
+    profiles => "http" [
+        "GET /debug/pprof/ (client-http)", "GET /debug/pprof/profile (client-http)", "GET /debug/pprof/symbol (client-http)",
+        "GET /debug/pprof/cmdline (client-http)", "GET /debug/pprof/trace (client-http)", "GET /debug/pprof/heap (client-http)",
+        "GET /debug/pprof/goroutine (client-http)", "GET /debug/pprof/threadcreate (client-http)",
+        "GET /debug/pprof/block (client-http)", "GET /debug/pprof/mutex (client-http)", "GET /debug/requests (client-http)",
+        "GET /debug/events (client-http)",
+    ];
     cors => "http" ["OPTIONS any (client-http)"];
     host_whitelist => "http" ["any any (client-http)"];
     grpc_beside_http => "http" ["POST gRPC (h2, content-type application/grpc) (client-grpc)"];
@@ -207,6 +214,19 @@ fn unknown_paths() {
         let answer = ask(&server, method, path, &[]);
         assert_eq!((answer.status, answer.text()), (404, "404 page not found\n"), "{method} {path}");
         assert_eq!(answer.header("content-type"), TEXT);
+    }
+}
+
+/// What Go's runtime says of itself nobody else can: the pages are not there, whatever the flag (deviations.tsv).
+fn profiles() {
+    let asked_for = Server::start(&["--enable-pprof=true"]);
+    let pages = ["", "profile", "symbol", "cmdline", "trace", "heap", "goroutine", "threadcreate", "block", "mutex"];
+    let pages = pages.iter().map(|page| format!("/debug/pprof/{page}"));
+    for path in pages.chain(["/debug/requests".into(), "/debug/events".into()]) {
+        for server in [&*Server::shared(), &asked_for] {
+            let answer = ask(server, "GET", &path, &[]);
+            assert_eq!((answer.status, answer.text()), (404, "404 page not found\n"), "{path}");
+        }
     }
 }
 
