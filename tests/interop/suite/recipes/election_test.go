@@ -123,10 +123,12 @@ func TestWithdrawal(t *testing.T) {
 	compare(t, func(w *world) {
 		for _, k := range kinds {
 			name := "withdrawal/" + string(k)
+			w.watchers(0)
 			first := w.campaign(service, name, "first", longTTL)
 			w.wins(first)
 			second := w.campaign(k, name, "second", longTTL)
 			w.inLine(name, 2)
+			w.watchers(1)
 			w.check(second.cancel())
 			w.tell("%s: %s", k, status.Code(await(w, second.won, "end of the campaign")))
 			w.inLine(name, 1)

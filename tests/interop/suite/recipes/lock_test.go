@@ -125,12 +125,14 @@ func TestGivingUp(t *testing.T) {
 	compare(t, func(w *world) {
 		for _, k := range kinds {
 			name := "giving-up/" + string(k)
+			w.watchers(0)
 			first := w.lock(service, name)
 			w.must(first)
 			second := w.lock(k, name)
 			before := w.inLine(name, 2)
 			third := w.lock(library, name)
 			w.inLine(name, 3)
+			w.watchers(2)
 			w.check(second.cancel())
 			r := await(w, second.got, "end of the wait")
 			w.tell("%s: %s", k, status.Code(r.err))

@@ -3,6 +3,8 @@ package recipes
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -98,6 +100,26 @@ func (w *world) inLine(name string, count int) []string {
 		// The context bounds this.
 		if keys := w.keys(name); len(keys) == count {
 			return keys
+		}
+	}
+}
+
+// watchers waits until the server has so many. A contender who watches the one in
+// front has seen the answer to its put; before that, etcd and its client forget the
+// key of one who gives up.
+func (w *world) watchers(count int) {
+	w.t.Helper()
+	want := fmt.Sprintf("\netcd_debugging_mvcc_watcher_total %d\n", count)
+	for {
+		request, err := http.NewRequestWithContext(w.ctx, http.MethodGet, "http://"+w.addr+"/metrics", nil)
+		w.check(err)
+		reply, err := http.DefaultClient.Do(request)
+		w.check(err)
+		text, err := io.ReadAll(reply.Body)
+		_ = reply.Body.Close()
+		w.check(err)
+		if strings.Contains(string(text), want) {
+			return
 		}
 	}
 }
