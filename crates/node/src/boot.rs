@@ -336,7 +336,7 @@ fn resume(
         let founding = Founding::again(config, company, recovered.metadata)?;
         return begin(wal, db, state, founding);
     }
-    let (db, state) = if start.index > applied && received::exists(config, &**disk, start.index)? {
+    let (db, state) = if start.index > applied && received::is_whole(config, disk, start.index)? {
         // The last run ended between the record of a leader's snapshot and taking its database.
         line!(Info, "recovering the database from a leader's snapshot", "snapshot-index" => start.index);
         drop((db, state));

@@ -12,6 +12,7 @@ use std::{
 
 use bolt::Db;
 use state::State;
+use telemetry::line;
 use vfs::Disk;
 
 use super::{BootError, open_backend, open_state};
@@ -49,10 +50,18 @@ pub(crate) fn take(config: &Config, disk: &Arc<dyn Disk>, index: u64) -> Result<
     Ok((db, state))
 }
 
-/// Whether a received database for `index` is there.
-pub(crate) fn exists(config: &Config, disk: &dyn Disk, index: u64) -> Result<bool, BootError> {
+/// Whether a received database for `index` is there that holds what it should; one that does not stays as it is.
+pub(crate) fn is_whole(config: &Config, disk: &Arc<dyn Disk>, index: u64) -> Result<bool, BootError> {
     let path = path_of(&config.snap_dir(), index);
-    disk.exists(&path).map_err(|source| BootError::Directory { path, source })
+    if !disk.exists(&path).map_err(|source| BootError::Directory { path: path.clone(), source })? {
+        return Ok(false);
+    }
+    let checked = check_received(Arc::clone(disk), &path, index);
+    if let Err(what) = &checked {
+        line!(Warn, "a database received from a leader cannot be taken",
+            "path" => path.display().to_string(), "error" => what.clone());
+    }
+    Ok(checked.is_ok())
 }
 
 /// Removes received databases below `index`, which nobody will ask for any more.

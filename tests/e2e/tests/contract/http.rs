@@ -220,7 +220,8 @@ fn unknown_paths() {
 /// What Go's runtime says of itself nobody else can: the pages are not there, whatever the flag (deviations.tsv).
 fn profiles() {
     let asked_for = Server::start(&["--enable-pprof=true"]);
-    let pages = ["", "profile", "symbol", "cmdline", "trace", "heap", "goroutine", "threadcreate", "block", "mutex"];
+    let pages =
+        ["", "profile", "symbol", "cmdline", "trace", "heap", "goroutine", "threadcreate", "block", "mutex"];
     let pages = pages.iter().map(|page| format!("/debug/pprof/{page}"));
     for path in pages.chain(["/debug/requests".into(), "/debug/events".into()]) {
         for server in [&*Server::shared(), &asked_for] {
