@@ -39,7 +39,6 @@ var mixes = []string{"eee", "eet", "ett", "ttt"}
 // eachMix runs a test for each combination. The one of etcd alone shows that the
 // test asks for what etcd does.
 func eachMix(t *testing.T, args []string, test func(g *group, bins []harness.Binary)) {
-	harness.Needs(t, harness.MustTarget(t), harness.Peers, harness.Membership)
 	for _, mix := range mixes {
 		t.Run(mix, func(t *testing.T) {
 			var bins []harness.Binary

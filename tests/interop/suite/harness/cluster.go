@@ -31,9 +31,6 @@ type Cluster struct {
 // They end with the test.
 func StartCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	for _, bin := range bins {
-		Needs(t, bin, Peers, Membership)
-	}
 	c := &Cluster{t: t, work: t.TempDir(), args: append(append([]string{}, clusterArgs...), args...)}
 	at := make([]ports, len(bins))
 	for i := range bins {
@@ -69,7 +66,6 @@ func (c *Cluster) options(i int, state string) Options {
 // Swap ends a member and starts another binary on its directory and ports.
 func (c *Cluster) Swap(i int, bin Binary) {
 	c.t.Helper()
-	Needs(c.t, bin, Peers, Membership)
 	if err := c.Members[i].Stop(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -92,7 +88,6 @@ func (c *Cluster) Revive(i int, bin Binary) {
 // starts it.
 func (c *Cluster) Join(ctx context.Context, bin Binary, learner bool) (*Server, uint64) {
 	c.t.Helper()
-	Needs(c.t, bin, Peers, Membership)
 	at, err := freePorts()
 	if err != nil {
 		c.t.Fatal(err)
