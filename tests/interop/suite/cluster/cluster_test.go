@@ -56,9 +56,28 @@ func eachMix(t *testing.T, args []string, test func(g *group, bins []harness.Bin
 
 func start(t *testing.T, args []string, bins ...harness.Binary) *group {
 	t.Helper()
-	g := &group{T: t, Cluster: harness.StartCluster(t, args, bins...), ctx: harness.Context(t, limit)}
+	return startWithin(t, limit, args, bins...)
+}
+
+func startWithin(t *testing.T, limit time.Duration, args []string, bins ...harness.Binary) *group {
+	t.Helper()
+	return groupOf(t, limit, harness.StartCluster(t, args, bins...))
+}
+
+func groupOf(t *testing.T, limit time.Duration, c *harness.Cluster) *group {
+	g := &group{T: t, Cluster: c, ctx: harness.Context(t, limit)}
 	g.writer = files.NewWriter(g.Members[0].Client(t), seed)
 	return g
+}
+
+// caughtUp waits until a member serves linearizable reads, and so has applied
+// everything that was committed before.
+func (g *group) caughtUp(c *harness.Client) {
+	g.Helper()
+	g.insist(func() error {
+		_, err := c.KV.Range(g.ctx, &pb.RangeRequest{Key: []byte("k")})
+		return err
+	})
 }
 
 func (g *group) must(err error) {
@@ -132,11 +151,7 @@ func (g *group) agree() {
 			continue
 		}
 		c := s.Client(g.T)
-		// A linearizable read waits until this member has applied everything.
-		g.insist(func() error {
-			_, err := c.KV.Range(g.ctx, &pb.RangeRequest{Key: []byte("k")})
-			return err
-		})
+		g.caughtUp(c)
 		var hashes []files.Hash
 		for rev := head; rev > max(compacted+1, 2); rev -= max(1, (head-compacted)/7) {
 			r, err := c.Maintenance.HashKV(g.ctx, &pb.HashKVRequest{Revision: rev})

@@ -17,9 +17,8 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 		}
 		path, args = link, nil
 	}
-	scheme := "http://"
+	scheme := opts.scheme()
 	if opts.TLS != nil {
-		scheme = "https://"
 		args = append(args, opts.TLS.flags()...)
 	}
 	if opts.Metrics {
