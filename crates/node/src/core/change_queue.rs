@@ -66,7 +66,7 @@ impl Core {
     /// Hands raft the changes whose time has come. They wait for a leader, as all proposals do.
     pub(super) fn propose_changes(&mut self) {
         let applied = self.state.applied();
-        while self.raft.leader() != 0
+        while self.takes_proposals()
             && let Some(held) = self.changes.waiting.pop_front_if(|held| held.committed <= applied)
         {
             match held.what {
