@@ -87,12 +87,19 @@ func (g *group) must(err error) {
 	}
 }
 
-// insist repeats a call that fails because the leader is changing.
+// learnerRefuses is what a learner says to most calls, and a member that was promoted
+// until it knows of it.
+const learnerRefuses = "etcdserver: rpc not supported for learner"
+
+// insist repeats a call that fails because the leader, or the member itself, is
+// changing.
 func (g *group) insist(call func() error) {
 	g.Helper()
 	for {
 		err := call()
-		if code := status.Code(err); err == nil || g.ctx.Err() != nil || (code != codes.Unavailable && code != codes.Unknown) {
+		code := status.Code(err)
+		again := code == codes.Unavailable || code == codes.Unknown || status.Convert(err).Message() == learnerRefuses
+		if err == nil || g.ctx.Err() != nil || !again {
 			g.must(err)
 			return
 		}
@@ -256,14 +263,19 @@ func TestSnapshotToFollower(t *testing.T) {
 // gotSnapshot makes sure that the test tests what it says.
 func (g *group) gotSnapshot(s *harness.Server) {
 	g.Helper()
+	if !g.snapshotsReceived(s) {
+		g.Fatalf("%s at %s caught up without a snapshot", s.Bin.Label, s.Addr)
+	}
+}
+
+func (g *group) snapshotsReceived(s *harness.Server) bool {
+	g.Helper()
 	resp, err := http.Get("http://" + s.MetricsAddr + "/metrics")
 	g.must(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	g.must(err)
-	if !received.Match(body) {
-		g.Fatalf("%s at %s caught up without a snapshot", s.Bin.Label, s.Addr)
-	}
+	return received.Match(body)
 }
 
 // received is the metric that counts snapshots taken in.
@@ -302,7 +314,7 @@ func (g *group) learnerRefusesWrites(s *harness.Server) {
 			time.Sleep(20 * time.Millisecond)
 			continue
 		}
-		if st := status.Convert(err); st.Code() != codes.FailedPrecondition || st.Message() != "etcdserver: rpc not supported for learner" {
+		if st := status.Convert(err); st.Code() != codes.FailedPrecondition || st.Message() != learnerRefuses {
 			g.Fatalf("a put on a learner: %v", err)
 		}
 		break
