@@ -54,12 +54,11 @@ func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
 	t.Helper()
 	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
 	c := &Cluster{t: t, base: base}
-	at := make([]ports, len(bins))
+	at, err := freePortsFor(len(bins))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range bins {
-		var err error
-		if at[i], err = freePorts(); err != nil {
-			t.Fatal(err)
-		}
 		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
@@ -163,8 +162,15 @@ func (c *Cluster) Remove(ctx context.Context, i int) {
 
 // untilHealthy repeats a change of members while a cluster that has just changed
 // refuses it.
+//
+// Nothing says that a change got lost: etcd's leaders void one that comes before they
+// applied all that they found in their log, and whoever asked waits in vain. So what is
+// changed here must first have settled: all members serve linearizable reads.
 func (c *Cluster) untilHealthy(ctx context.Context, change func() error) {
 	c.t.Helper()
+	for _, i := range c.Running() {
+		c.settle(ctx, c.Members[i])
+	}
 	for {
 		err := change()
 		if err == nil {
@@ -174,6 +180,22 @@ func (c *Cluster) untilHealthy(ctx context.Context, change func() error) {
 			c.t.Fatal(err)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// settle waits until a member serves a linearizable read.
+func (c *Cluster) settle(ctx context.Context, s *Server) {
+	c.t.Helper()
+	api := s.Client(c.t)
+	for {
+		_, err := api.KV.Range(ctx, &pb.RangeRequest{Key: []byte("k")})
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			c.t.Fatalf("%s at %s serves no reads: %v", s.Bin.Label, s.Addr, err)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
