@@ -283,6 +283,7 @@ var received = regexp.MustCompile(`(?m)^etcd_network_snapshot_receive_success\{F
 
 // TestJoin adds a member as a learner, promotes it, and removes the oldest one.
 func TestJoin(t *testing.T) {
+	t.Parallel() // It mostly waits until members count as healthy.
 	for _, c := range []struct{ name, from, joining string }{{"etcd joins etcd", "e", "e"}, {"target joins etcd", "e", "t"}, {"etcd joins target", "t", "e"}, {"target joins target", "t", "t"}} {
 		t.Run(c.name, func(t *testing.T) {
 			kind := map[string]func() harness.Binary{

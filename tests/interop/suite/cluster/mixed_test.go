@@ -29,6 +29,7 @@ func kinds(t *testing.T, mix string) []harness.Binary {
 // clusters of both majorities, with the leader among those that go. Leases, users and
 // roles come along.
 func TestReplace(t *testing.T) {
+	t.Parallel() // It mostly waits until members count as healthy.
 	for _, mix := range []string{"eet", "ett"} {
 		t.Run(mix, func(t *testing.T) {
 			g := start(t, []string{"--snapshot-count=100"}, kinds(t, mix)...)

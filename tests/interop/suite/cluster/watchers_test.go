@@ -34,6 +34,7 @@ const (
 // and while their member falls behind so far that it gets a snapshot. Each gets each
 // event once and in order, and no lease ends early.
 func TestWatchersAndLeases(t *testing.T) {
+	t.Parallel() // It mostly waits for the end of leases.
 	mixes := []string{"ttt", "ett"}
 	if *watchersFlag > 1000 {
 		// What holds for etcd alone is known; the long form shows it again.
