@@ -230,9 +230,9 @@ impl<S: LogStore> RawNode<S> {
     /// The node's state.
     pub fn basic_status(&self) -> BasicStatus {
         let core = &self.raft.core;
-        let transferee = match &self.raft.role {
-            Role::Leader(leader) => leader.transferee(),
-            Role::Follower(_) | Role::Candidate(_) => NO_NODE,
+        let (transferee, pending_conf_index) = match &self.raft.role {
+            Role::Leader(leader) => (leader.transferee(), leader.pending_conf_index()),
+            Role::Follower(_) | Role::Candidate(_) => (NO_NODE, 0),
         };
         BasicStatus {
             id: self.id(),
@@ -240,6 +240,7 @@ impl<S: LogStore> RawNode<S> {
             soft_state: self.soft_state(),
             applied: core.log.applied(),
             transferee,
+            pending_conf_index,
             first_index: core.log.first_index(),
             last_index: core.log.last().index,
         }

@@ -22,6 +22,8 @@ pub struct BasicStatus {
     pub applied: u64,
     /// To whom this leader hands leadership over; 0 = nobody.
     pub transferee: u64,
+    /// A leader voids changes of membership until this index is applied; 0 on others.
+    pub pending_conf_index: u64,
     /// First index of the log that is kept.
     pub first_index: u64,
     /// Last index of the log, durable or not.

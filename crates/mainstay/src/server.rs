@@ -27,8 +27,9 @@ use crate::{
     scrape::Scraper,
 };
 
-/// How long calls may go on after the server was told to stop.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long calls may go on after the server was told to stop, besides two election timeouts: as long as any call may
+/// take, so that none is cut off.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a member may take until it has published itself, before that is logged.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -154,6 +155,8 @@ pub struct Running {
     clients: rpc::Server,
     /// Where it listens, in the order of the plan.
     addresses: Vec<rpc::Bound>,
+    /// See [`GRACE`].
+    grace: Duration,
 }
 
 impl Running {
@@ -204,7 +207,7 @@ impl Running {
         }
         line!(Info, "ready to serve client requests");
         let addresses = peers.addresses().iter().chain(clients.addresses()).cloned().collect();
-        Ok(Running { member, peers, clients, addresses })
+        Ok(Running { member, peers, clients, addresses, grace: GRACE + 2 * election_timeout })
     }
 
     /// Whether the member has ended by itself.
@@ -222,7 +225,7 @@ impl Running {
     /// # Errors
     /// Why the member could not go on.
     pub fn stop(self) -> Result<()> {
-        self.clients.shutdown(GRACE);
+        self.clients.shutdown(self.grace);
         let stopped = self.member.stop();
         self.peers.shutdown(Duration::ZERO);
         stopped.map_err(anyhow::Error::msg)

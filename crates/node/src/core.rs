@@ -18,6 +18,7 @@ mod membership;
 mod meters;
 mod outbox;
 mod parts;
+mod passed;
 mod peers;
 mod persist;
 mod propose;
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     publisher: Publisher,
     apply_queue: ApplyQueue,
     changes: ChangeQueue,
+    passed: passed::Passed,
     membership: Membership,
     transfers: Transfers,
     /// Since when raft knows a leader that it did not know before.
@@ -179,6 +181,7 @@ impl Core {
         loop {
             self.publish_member();
             self.propose_gathered();
+            self.pass_on();
             self.propose_changes();
             self.ask_read_index();
             if self.stopping.is_some() || !self.raft.has_ready() {
@@ -218,6 +221,7 @@ impl Core {
         }
         if self.timers.housekeeping_due(now) {
             self.expire_waits();
+            self.expire_passed(self.config.request_timeout());
             self.drive_leases();
             self.ranges.forget_idle(now);
             self.meter_turn();
@@ -231,6 +235,7 @@ impl Core {
             self.meter_files();
         }
         self.leave_if_due();
+        self.stop_if_handed_over();
         if self.hub.next_tick().is_some_and(|due| due <= now) {
             let begun = self.clock.now();
             self.hub.tick(now);

@@ -8,11 +8,13 @@ mod support;
 use std::{
     future::Future,
     pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
     task::{Context, Waker},
+    thread,
 };
 
 use crew::{Mate, Network, crew, join, leader, mate_config, url, wait_for};
-use node::{BootError, Caller, ClusterRejection, Error, PeerAddress, Rejection};
+use node::{BootError, Caller, ClusterRejection, Error, NodeHandle, PeerAddress, Rejection};
 use proto::etcdserverpb::{HashKvRequest, PutRequest, RangeRequest};
 use support::{get, put, range, run};
 use types::MemberId;
@@ -96,6 +98,50 @@ fn a_minority_acknowledges_nothing_until_it_is_none() {
     assert_eq!(get(&mates[c].port, "late").as_deref(), Some("v"));
     assert_eq!(own(&mates[old], "k").as_deref(), Some("majority"));
     mates.iter_mut().for_each(|mate| mate.stop(&network));
+}
+
+/// Leadership goes round, and at last its holder stops, while everybody writes over every member: raft drops what comes
+/// in between, and still no call fails.
+#[test]
+fn no_write_is_lost_while_leadership_moves() {
+    let network = Network::default();
+    let mut mates = crew(&network, &NAMES);
+    let over = AtomicBool::new(false);
+    let write = |handle: NodeHandle| {
+        let (port, mut written) = (handle.port(), 0);
+        while !over.load(Ordering::Relaxed) {
+            match put(&port, "k", "1") {
+                Ok(_) => written += 1,
+                Err(error) => return (written, Some(error)),
+            }
+        }
+        (written, None)
+    };
+    thread::scope(|scope| {
+        let writers: Vec<_> = mates
+            .iter()
+            .map(|mate| (mate.id, mate.member().handle()))
+            .map(|(id, handle)| (id, scope.spawn(|| write(handle))))
+            .collect();
+        for _ in 0..20 {
+            let old = leader(&mates);
+            mates[old].move_leader(mates[(old + 1) % 3].id).unwrap();
+        }
+        let old = leader(&mates);
+        let stopped = mates[old].id;
+        mates[old].stop(&network);
+        put(&mates[(old + 1) % 3].port, "k", "1").unwrap();
+        put(&mates[(old + 2) % 3].port, "k", "1").unwrap();
+        over.store(true, Ordering::Relaxed);
+        for (id, writer) in writers {
+            let (written, error) = writer.join().unwrap();
+            assert!(written > 0);
+            assert_eq!(error, (id == stopped).then_some(Error::Stopped), "after {written} writes");
+        }
+    });
+    for mate in mates.iter_mut().filter(|mate| mate.member.is_some()) {
+        mate.stop(&network);
+    }
 }
 
 #[test]

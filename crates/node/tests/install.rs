@@ -161,11 +161,13 @@ fn a_list_under_way_goes_on_from_the_old_state() {
     };
     let mut list = run(&port, port.range(Caller::default(), everything)).unwrap();
     let mut bytes: Vec<u8> = run(&port, list.next_piece(1000)).unwrap().unwrap().to_vec();
+    // A slow machine may have needed one before: the log is short.
+    let before = network.snapshots();
     network.cut(mates[behind].id);
     let last = go_ahead(&mates[ahead]);
     network.mend(mates[behind].id);
     wait_for("the follower", || (own_revision(&mates[behind]) == last).then_some(()));
-    assert_eq!(network.snapshots(), 1);
+    assert!(network.snapshots() > before);
     while let Some(piece) = run(&port, list.next_piece(1000)).unwrap() {
         bytes.extend_from_slice(&piece);
     }

@@ -56,6 +56,10 @@ impl Leader {
         self.transferee
     }
 
+    pub(crate) fn pending_conf_index(&self) -> u64 {
+        self.pending_conf_index
+    }
+
     pub(super) fn tick<S: LogStore>(&mut self, core: &mut Core<S>) -> Next {
         self.heartbeat_elapsed += 1;
         core.election_elapsed += 1;

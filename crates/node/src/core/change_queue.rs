@@ -1,8 +1,8 @@
 //! Changes of membership on their way to raft.
 //!
-//! A leader voids a change while an earlier one is not applied on itself, and whoever asked learns nothing but that his
-//! time is up. But he may know that the earlier one is applied: from a member that was faster. So each change waits
-//! until everything that was committed when it came is applied.
+//! A leader voids a change while an earlier one may not be applied on itself, and whoever asked learns nothing but that
+//! his time is up. But he may know that the earlier one is applied: from a member that was faster. So each change waits
+//! until everything that was committed when it came is applied, and on a new leader everything that it found in its log.
 
 use std::collections::VecDeque;
 
@@ -66,7 +66,8 @@ impl Core {
     /// Hands raft the changes whose time has come. They wait for a leader, as all proposals do.
     pub(super) fn propose_changes(&mut self) {
         let applied = self.state.applied();
-        while self.raft.leader() != 0
+        while self.takes_proposals()
+            && self.raft.basic_status().pending_conf_index <= applied
             && let Some(held) = self.changes.waiting.pop_front_if(|held| held.committed <= applied)
         {
             match held.what {

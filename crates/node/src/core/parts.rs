@@ -99,6 +99,7 @@ impl Core {
             publisher: Publisher::new(parts.published),
             apply_queue: ApplyQueue::default(),
             changes: ChangeQueue::default(),
+            passed: super::passed::Passed::default(),
             membership: Membership::joining(joined),
             transfers: Transfers::default(),
             leader_known_since: Moment(0),

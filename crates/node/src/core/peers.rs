@@ -51,7 +51,7 @@ impl Core {
         if asks_for_change(&message) {
             self.queue_passed_change(message);
         } else {
-            self.step_now(message);
+            self.step_or_hold(message);
         }
     }
 

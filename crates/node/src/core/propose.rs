@@ -111,7 +111,7 @@ impl Core {
     /// Hands the proposals to raft, once there is a leader to take them. Whoever waits too long for one is told so,
     /// and his proposal is dropped.
     pub(super) fn propose_gathered(&mut self) {
-        if self.proposals.gathered.is_empty() || self.raft.leader() == 0 {
+        if self.proposals.gathered.is_empty() || !self.takes_proposals() {
             return;
         }
         let mut gathered = std::mem::take(&mut self.proposals.gathered);

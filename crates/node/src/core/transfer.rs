@@ -13,7 +13,13 @@ pub(crate) struct Transfers {
     waiting: Vec<Waiting>,
     /// This member stops once somebody else leads, or at this moment.
     stop_at: Option<Moment>,
+    /// Somebody else leads, and this member stops now: the others have heard of it.
+    handed_over: Option<Moment>,
 }
+
+/// Heartbeat intervals for which a leader that handed over stays. A member that has not heard of the new leader still
+/// sends proposals here, and they would be lost.
+const LINGER_TICKS: u32 = 2;
 
 #[derive(Debug)]
 struct Waiting {
@@ -31,7 +37,7 @@ impl Transfers {
 
     /// When [`Core::expire_transfers`] has something to do that cannot wait for housekeeping.
     pub(super) fn next(&self) -> Option<Moment> {
-        self.stop_at
+        self.handed_over.or(self.stop_at)
     }
 }
 
@@ -70,6 +76,12 @@ impl Core {
             self.outbox.reply(waiting.reply_to, Ok(Reply::MoveLeader(reply)));
         }
         if self.transfers.stop_at.is_some() && leader != MemberId(0) && leader != self.member_id {
+            self.transfers.handed_over.get_or_insert(self.now + LINGER_TICKS * self.config.tick);
+        }
+    }
+
+    pub(super) fn stop_if_handed_over(&mut self) {
+        if self.transfers.handed_over.is_some_and(|at| at <= self.now) {
             self.stop_with(Stop::Asked);
         }
     }

@@ -238,7 +238,6 @@ func TestErrorsAreTyped(t *testing.T) {
 
 func TestMemberErrorIsTyped(t *testing.T) {
 	each(t, func(t *testing.T, ctx context.Context, s *harness.Server, c *clientv3.Client) {
-		harness.Needs(t, s.Bin, harness.Membership)
 		if _, err := c.MemberRemove(ctx, 9); !errors.Is(err, rpctypes.ErrMemberNotFound) {
 			t.Fatal(err)
 		}

@@ -39,7 +39,6 @@ var mixes = []string{"eee", "eet", "ett", "ttt"}
 // eachMix runs a test for each combination. The one of etcd alone shows that the
 // test asks for what etcd does.
 func eachMix(t *testing.T, args []string, test func(g *group, bins []harness.Binary)) {
-	harness.Needs(t, harness.MustTarget(t), harness.Peers, harness.Membership)
 	for _, mix := range mixes {
 		t.Run(mix, func(t *testing.T) {
 			var bins []harness.Binary
@@ -57,9 +56,28 @@ func eachMix(t *testing.T, args []string, test func(g *group, bins []harness.Bin
 
 func start(t *testing.T, args []string, bins ...harness.Binary) *group {
 	t.Helper()
-	g := &group{T: t, Cluster: harness.StartCluster(t, args, bins...), ctx: harness.Context(t, limit)}
+	return startWithin(t, limit, args, bins...)
+}
+
+func startWithin(t *testing.T, limit time.Duration, args []string, bins ...harness.Binary) *group {
+	t.Helper()
+	return groupOf(t, limit, harness.StartCluster(t, args, bins...))
+}
+
+func groupOf(t *testing.T, limit time.Duration, c *harness.Cluster) *group {
+	g := &group{T: t, Cluster: c, ctx: harness.Context(t, limit)}
 	g.writer = files.NewWriter(g.Members[0].Client(t), seed)
 	return g
+}
+
+// caughtUp waits until a member serves linearizable reads, and so has applied
+// everything that was committed before.
+func (g *group) caughtUp(c *harness.Client) {
+	g.Helper()
+	g.insist(func() error {
+		_, err := c.KV.Range(g.ctx, &pb.RangeRequest{Key: []byte("k")})
+		return err
+	})
 }
 
 func (g *group) must(err error) {
@@ -69,12 +87,19 @@ func (g *group) must(err error) {
 	}
 }
 
-// insist repeats a call that fails because the leader is changing.
+// learnerRefuses is what a learner says to most calls, and a member that was promoted
+// until it knows of it.
+const learnerRefuses = "etcdserver: rpc not supported for learner"
+
+// insist repeats a call that fails because the leader, or the member itself, is
+// changing.
 func (g *group) insist(call func() error) {
 	g.Helper()
 	for {
 		err := call()
-		if code := status.Code(err); err == nil || g.ctx.Err() != nil || (code != codes.Unavailable && code != codes.Unknown) {
+		code := status.Code(err)
+		again := code == codes.Unavailable || code == codes.Unknown || status.Convert(err).Message() == learnerRefuses
+		if err == nil || g.ctx.Err() != nil || !again {
 			g.must(err)
 			return
 		}
@@ -133,11 +158,7 @@ func (g *group) agree() {
 			continue
 		}
 		c := s.Client(g.T)
-		// A linearizable read waits until this member has applied everything.
-		g.insist(func() error {
-			_, err := c.KV.Range(g.ctx, &pb.RangeRequest{Key: []byte("k")})
-			return err
-		})
+		g.caughtUp(c)
 		var hashes []files.Hash
 		for rev := head; rev > max(compacted+1, 2); rev -= max(1, (head-compacted)/7) {
 			r, err := c.Maintenance.HashKV(g.ctx, &pb.HashKVRequest{Revision: rev})
@@ -242,49 +263,27 @@ func TestSnapshotToFollower(t *testing.T) {
 // gotSnapshot makes sure that the test tests what it says.
 func (g *group) gotSnapshot(s *harness.Server) {
 	g.Helper()
+	if !g.snapshotsReceived(s) {
+		g.Fatalf("%s at %s caught up without a snapshot", s.Bin.Label, s.Addr)
+	}
+}
+
+func (g *group) snapshotsReceived(s *harness.Server) bool {
+	g.Helper()
 	resp, err := http.Get("http://" + s.MetricsAddr + "/metrics")
 	g.must(err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	g.must(err)
-	if !received.Match(body) {
-		g.Fatalf("%s at %s caught up without a snapshot", s.Bin.Label, s.Addr)
-	}
+	return received.Match(body)
 }
 
 // received is the metric that counts snapshots taken in.
 var received = regexp.MustCompile(`(?m)^etcd_network_snapshot_receive_success\{From="[0-9a-f]+"\} [1-9]`)
 
-// TestMigration swaps the binaries one member at a time, there and back, while
-// the cluster takes writes.
-func TestMigration(t *testing.T) {
-	etcd, target := harness.MustEtcd(t, "3.7"), harness.MustTarget(t)
-	g := start(t, []string{"--snapshot-count=100"}, etcd, etcd, etcd)
-	for _, bin := range []harness.Binary{target, etcd} {
-		for i := range g.Members {
-			g.write(150)
-			g.Swap(i, bin)
-			g.write(50)
-			g.agree()
-		}
-		g.compact(100)
-	}
-}
-
-// TestMigrationFrom36 lets the target take over a cluster of 3.6.
-func TestMigrationFrom36(t *testing.T) {
-	old, target := harness.MustEtcd(t, "3.6"), harness.MustTarget(t)
-	g := start(t, []string{"--snapshot-count=100"}, old, old, old)
-	for i := range g.Members {
-		g.write(100)
-		g.Swap(i, target)
-		g.write(100)
-		g.agree()
-	}
-}
-
 // TestJoin adds a member as a learner, promotes it, and removes the oldest one.
 func TestJoin(t *testing.T) {
+	t.Parallel() // It mostly waits until members count as healthy.
 	for _, c := range []struct{ name, from, joining string }{{"etcd joins etcd", "e", "e"}, {"target joins etcd", "e", "t"}, {"etcd joins target", "t", "e"}, {"target joins target", "t", "t"}} {
 		t.Run(c.name, func(t *testing.T) {
 			kind := map[string]func() harness.Binary{
@@ -316,7 +315,7 @@ func (g *group) learnerRefusesWrites(s *harness.Server) {
 			time.Sleep(20 * time.Millisecond)
 			continue
 		}
-		if st := status.Convert(err); st.Code() != codes.FailedPrecondition || st.Message() != "etcdserver: rpc not supported for learner" {
+		if st := status.Convert(err); st.Code() != codes.FailedPrecondition || st.Message() != learnerRefuses {
 			g.Fatalf("a put on a learner: %v", err)
 		}
 		break
@@ -329,19 +328,22 @@ func (g *group) learnerRefusesWrites(s *harness.Server) {
 	}
 }
 
-// promote repeats until the learner is in step.
+// promote repeats until the learner is in step. The leader is asked.
 func (g *group) promote(id uint64) {
 	g.Helper()
-	c := g.Members[0].Client(g.T)
 	for g.ctx.Err() == nil {
-		_, err := c.Cluster.MemberPromote(g.ctx, &pb.MemberPromoteRequest{ID: id})
+		leader, err := g.Leader(g.ctx)
+		g.must(err)
+		_, err = g.Members[leader].Client(g.T).Cluster.MemberPromote(g.ctx, &pb.MemberPromoteRequest{ID: id})
 		if err == nil {
 			return
 		}
-		if status.Convert(err).Message() != "etcdserver: can only promote a learner member which is in sync with leader" {
+		switch status.Convert(err).Message() {
+		case "etcdserver: can only promote a learner member which is in sync with leader", "etcdserver: not leader", "etcdserver: unhealthy cluster":
+		default:
 			g.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	g.Fatal("the learner does not catch up")
 }

@@ -53,17 +53,12 @@ var Fixtures = []Fixture{
 	{Name: "etcd37-empty", Minor: "3.7"},
 }
 
-// needs are the parts that a server must have to make the directory, or only to
-// describe it.
-func (f Fixture) needs(make bool) []harness.Part {
-	var parts []harness.Part
+// needs are the parts that a server must have to make the directory or describe it.
+func (f Fixture) needs() []harness.Part {
 	if f.Auth {
-		parts = append(parts, harness.Authentication)
+		return []harness.Part{harness.Authentication}
 	}
-	if f.Learner && make {
-		parts = append(parts, harness.Membership)
-	}
-	return parts
+	return nil
 }
 
 // Make creates the data directory, its manifest DIR.json and its key dump

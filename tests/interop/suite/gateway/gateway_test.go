@@ -46,8 +46,6 @@ func kv(format string, args ...any) string    { return fmt.Sprintf(format, args.
 // part is what a server must have to answer.
 func (r request) part() harness.Part {
 	switch {
-	case r.peer:
-		return harness.Peers
 	case strings.HasPrefix(r.path, "/v3"):
 		return harness.Gateway
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,15 +16,19 @@ import (
 // clusterArgs make elections quick enough for tests.
 var clusterArgs = []string{"--heartbeat-interval=50", "--election-timeout=500"}
 
+// statusWait bounds the question for one member's status: a process that has just
+// ended may leave a connection that nobody answers.
+const statusWait = 2 * time.Second
+
 // Cluster is a group of members, possibly of different binaries.
 type Cluster struct {
 	// Members are the running servers by position; an ended one stays in place.
 	Members []*Server
 
 	t    testing.TB
-	work string
-	args []string
-	// peers are the entries of --initial-cluster.
+	base Options
+	// peers are the entries of --initial-cluster by position, empty for a removed
+	// member.
 	peers []string
 }
 
@@ -31,17 +36,30 @@ type Cluster struct {
 // They end with the test.
 func StartCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	for _, bin := range bins {
-		Needs(t, bin, Peers, Membership)
+	return startCluster(t, Options{Args: args}, bins)
+}
+
+// StartSecureCluster is [StartCluster] with certificates required from clients and
+// between members.
+func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
+	t.Helper()
+	certs, err := NewTLS(t.TempDir(), "member")
+	if err != nil {
+		t.Fatal(err)
 	}
-	c := &Cluster{t: t, work: t.TempDir(), args: append(append([]string{}, clusterArgs...), args...)}
-	at := make([]ports, len(bins))
+	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, bins)
+}
+
+func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
+	t.Helper()
+	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
+	c := &Cluster{t: t, base: base}
+	at, err := freePortsFor(len(bins))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range bins {
-		var err error
-		if at[i], err = freePorts(); err != nil {
-			t.Fatal(err)
-		}
-		c.peers = append(c.peers, fmt.Sprintf("m%d=http://%s", i, at[i].peer))
+		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
 		s, err := spawn(bin, c.options(i, "new"), at[i])
@@ -60,16 +78,21 @@ func StartCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 }
 
 func (c *Cluster) options(i int, state string) Options {
-	return Options{
-		WorkDir: c.work, DataDir: filepath.Join(c.work, fmt.Sprintf("m%d", i)), Args: c.args,
-		member: &membership{name: fmt.Sprintf("m%d", i), initial: strings.Join(c.peers, ","), state: state},
-	}
+	opts := c.base
+	opts.DataDir = filepath.Join(opts.WorkDir, fmt.Sprintf("m%d", i))
+	present := slices.DeleteFunc(slices.Clone(c.peers), func(entry string) bool { return entry == "" })
+	opts.member = &membership{name: fmt.Sprintf("m%d", i), initial: strings.Join(present, ","), state: state}
+	return opts
+}
+
+// entry is a member's part of --initial-cluster.
+func (c *Cluster) entry(i int, at ports) string {
+	return fmt.Sprintf("m%d=%s%s", i, c.base.scheme(), at.peer)
 }
 
 // Swap ends a member and starts another binary on its directory and ports.
 func (c *Cluster) Swap(i int, bin Binary) {
 	c.t.Helper()
-	Needs(c.t, bin, Peers, Membership)
 	if err := c.Members[i].Stop(); err != nil {
 		c.t.Fatal(err)
 	}
@@ -88,30 +111,110 @@ func (c *Cluster) Revive(i int, bin Binary) {
 	c.Members[i] = s
 }
 
-// Join adds a new member by the API of member 0, first as a learner if asked, and
-// starts it.
+// ReviveAll starts binaries in the place of all members, which have ended: none gets
+// ready before others are there.
+func (c *Cluster) ReviveAll(bins ...Binary) {
+	c.t.Helper()
+	for i, bin := range bins {
+		s, err := spawn(bin, c.Members[i].opts, c.Members[i].at)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		endWith(c.t, s)
+		c.Members[i] = s
+	}
+	for _, s := range c.Members {
+		if err := s.waitReady(c.t.Context()); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// Running are the positions of the members that run.
+func (c *Cluster) Running() []int {
+	var at []int
+	for i, s := range c.Members {
+		if s.Running() {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// Remove takes a running member out of the cluster by the API of another one, and
+// waits for the end of its process.
+func (c *Cluster) Remove(ctx context.Context, i int) {
+	c.t.Helper()
+	st, err := c.Members[i].status(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	by := slices.DeleteFunc(c.Running(), func(at int) bool { return at == i })[0]
+	c.untilHealthy(ctx, func() error {
+		_, err := c.Members[by].Client(c.t).Cluster.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: st.Header.MemberId})
+		return err
+	})
+	c.peers[i] = ""
+	if err := c.Members[i].WaitExit(stopWait); err != nil {
+		c.t.Fatal(err, c.Members[i].LogTail(logLines))
+	}
+}
+
+// untilHealthy repeats a change of members while a cluster that has just changed
+// refuses it.
+//
+// Nothing says that a change got lost: etcd's leaders void one that comes before they
+// applied all that they found in their log, and whoever asked waits in vain. So what is
+// changed here must first have settled: all members serve linearizable reads.
+func (c *Cluster) untilHealthy(ctx context.Context, change func() error) {
+	c.t.Helper()
+	for _, i := range c.Running() {
+		c.settle(ctx, c.Members[i])
+	}
+	for {
+		err := change()
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "unhealthy cluster") {
+			c.t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// settle waits until a member serves a linearizable read.
+func (c *Cluster) settle(ctx context.Context, s *Server) {
+	c.t.Helper()
+	api := s.Client(c.t)
+	for {
+		_, err := api.KV.Range(ctx, &pb.RangeRequest{Key: []byte("k")})
+		if err == nil {
+			return
+		}
+		if ctx.Err() != nil {
+			c.t.Fatalf("%s at %s serves no reads: %v", s.Bin.Label, s.Addr, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Join adds a new member by the API of the first running one, first as a learner if
+// asked, and starts it.
 func (c *Cluster) Join(ctx context.Context, bin Binary, learner bool) (*Server, uint64) {
 	c.t.Helper()
-	Needs(c.t, bin, Peers, Membership)
 	at, err := freePorts()
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	api := c.Members[0].Client(c.t)
+	api := c.Members[c.Running()[0]].Client(c.t)
 	var added *pb.MemberAddResponse
-	// A cluster that has just changed refuses the next change for a while.
-	for {
-		added, err = api.Cluster.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{"http://" + at.peer}, IsLearner: learner})
-		if err == nil || !strings.Contains(err.Error(), "unhealthy cluster") {
-			break
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	c.untilHealthy(ctx, func() (err error) {
+		added, err = api.Cluster.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{c.base.scheme() + at.peer}, IsLearner: learner})
+		return err
+	})
 	i := len(c.peers)
-	c.peers = append(c.peers, fmt.Sprintf("m%d=http://%s", i, at.peer))
+	c.peers = append(c.peers, c.entry(i, at))
 	s, err := spawn(bin, c.options(i, "existing"), at)
 	if err != nil {
 		c.t.Fatal(err)
@@ -148,10 +251,12 @@ func (c *Cluster) Leader(ctx context.Context) (int, error) {
 
 // status asks over a connection of its own.
 func (s *Server) status(ctx context.Context) (*pb.StatusResponse, error) {
-	c, err := Dial(s.Addr)
+	c, err := s.Dial()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, statusWait)
+	defer cancel()
 	return c.Maintenance.Status(ctx, &pb.StatusRequest{})
 }

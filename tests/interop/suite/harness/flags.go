@@ -17,9 +17,8 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 		}
 		path, args = link, nil
 	}
-	scheme := "http://"
+	scheme := opts.scheme()
 	if opts.TLS != nil {
-		scheme = "https://"
 		args = append(args, opts.TLS.flags()...)
 	}
 	if opts.Metrics {
@@ -62,14 +61,25 @@ type ports struct{ client, peer, metrics string }
 
 // freePorts asks the system for unused ports on the loopback interface.
 func freePorts() (ports, error) {
-	var at ports
-	for _, to := range []*string{&at.client, &at.peer, &at.metrics} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports{}, err
+	at, err := freePortsFor(1)
+	if err != nil {
+		return ports{}, err
+	}
+	return at[0], nil
+}
+
+// freePortsFor is [freePorts] for several servers: all ports differ.
+func freePortsFor(servers int) ([]ports, error) {
+	at := make([]ports, servers)
+	for i := range at {
+		for _, to := range []*string{&at[i].client, &at[i].peer, &at[i].metrics} {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				return nil, err
+			}
+			defer l.Close()
+			*to = l.Addr().String()
 		}
-		defer l.Close()
-		*to = l.Addr().String()
 	}
 	return at, nil
 }

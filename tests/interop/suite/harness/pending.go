@@ -13,10 +13,6 @@ const (
 	Authentication Part = "auth"
 	// Gateway is the JSON gateway under /v3.
 	Gateway Part = "gateway"
-	// Membership is adding, removing, updating and promoting members.
-	Membership Part = "members"
-	// Peers are clusters of more than one member.
-	Peers Part = "peers"
 	// Emulation is --emulate-version.
 	Emulation Part = "emulation"
 )
@@ -25,7 +21,6 @@ const (
 var pending = map[Part]string{
 	Authentication: "the part with users, roles and tokens at the door",
 	Gateway:        "the part with the JSON gateway",
-	Peers:          "the part with peers and membership changes",
 	Emulation:      "the part with --emulate-version",
 }
 

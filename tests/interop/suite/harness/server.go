@@ -52,6 +52,14 @@ type Options struct {
 	member *membership
 }
 
+// scheme begins the URLs of clients and members.
+func (o Options) scheme() string {
+	if o.TLS != nil {
+		return "https://"
+	}
+	return "http://"
+}
+
 // membership is how a server finds its cluster.
 type membership struct {
 	name string
@@ -251,6 +259,20 @@ func (s *Server) Stop() error {
 		s.Kill()
 		return fmt.Errorf("%s did not stop within %s\n%s", s.Bin.Label, stopWait, s.LogTail(30))
 	}
+}
+
+// Pause stops the process where it is, as a machine that hangs; Resume lets it go on.
+func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume ends a [Server.Pause].
+func (s *Server) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Dial connects to the server, with its certificates if it has some.
+func (s *Server) Dial() (*Client, error) {
+	if s.opts.TLS != nil {
+		return Dial(s.Addr, s.opts.TLS.Dial())
+	}
+	return Dial(s.Addr)
 }
 
 // Kill ends the process with SIGKILL and waits until it is gone.

@@ -48,7 +48,7 @@ func endWith(t testing.TB, s *Server) {
 // Client dials the server for the length of a test.
 func (s *Server) Client(t testing.TB) *Client {
 	t.Helper()
-	c, err := Dial(s.Addr)
+	c, err := s.Dial()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,115 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/status"
+
+	"mainstay.dev/tests/interop/suite/harness"
+)
+
+var (
+	changesFlag = flag.Int("changes", 10, "TestChurn: how many changes of membership")
+	churnFlag   = flag.Uint64("churnseed", 1, "TestChurn: seed of the changes")
+)
+
+// TestChurn changes the members of a mixed cluster at random under load: learners and
+// voters join, get promoted, and go, leaders too. In between come changes that must
+// be refused.
+func TestChurn(t *testing.T) {
+	t.Parallel() // It mostly waits until members count as healthy.
+	const fewest, most = 3, 5
+	t.Logf("-churnseed %d -changes %d", *churnFlag, *changesFlag)
+	rng := rand.New(rand.NewPCG(*churnFlag, 0))
+	g := startWithin(t, limit+time.Duration(*changesFlag)*20*time.Second, []string{"--snapshot-count=200", "--snapshot-catchup-entries=50"}, kinds(t, "ett")...)
+	l := g.load()
+	done := map[string]int{}
+	for n := range *changesFlag {
+		l.await(g, 20)
+		voters := len(g.Running())
+		bin := kinds(t, string("et"[rng.IntN(2)]))[0]
+		switch what := rng.IntN(3); {
+		case voters <= fewest || voters < most && what > 0:
+			learner := rng.IntN(3) > 0
+			server, id := g.Join(g.ctx, bin, learner)
+			if learner {
+				g.promote(id)
+			}
+			g.caughtUp(server.Client(t))
+			done[fmt.Sprintf("%s joins, as a learner first: %t", bin.Label, learner)]++
+		default:
+			running := g.Running()
+			i := running[rng.IntN(len(running))]
+			leader, err := g.Leader(g.ctx)
+			g.must(err)
+			done[fmt.Sprintf("%s removed, leading: %t", g.Members[i].Bin.Label, i == leader)]++
+			g.Remove(g.ctx, i)
+		}
+		l.use(g.addrs())
+		g.refusals()
+		if n%5 == 4 {
+			g.agree()
+		}
+	}
+	l.await(g, 50)
+	l.check(g)
+	g.agree()
+	for _, what := range slices.Sorted(maps.Keys(done)) {
+		t.Logf("%3d × %s", done[what], what)
+	}
+}
+
+// refusals asks every member for changes that no cluster makes.
+func (g *group) refusals() {
+	g.Helper()
+	var own []string
+	for _, i := range g.Running() {
+		own = []string{"http://" + g.Members[i].PeerAddr}
+	}
+	for _, i := range g.Running() {
+		c := g.Members[i].Client(g.T)
+		for _, refused := range []struct {
+			want string
+			do   func() error
+		}{
+			{"etcdserver: Peer URLs already exists", func() error {
+				_, err := c.Cluster.MemberAdd(g.ctx, &pb.MemberAddRequest{PeerURLs: own})
+				return err
+			}},
+			{"etcdserver: member not found", func() error {
+				_, err := c.Cluster.MemberRemove(g.ctx, &pb.MemberRemoveRequest{ID: 5})
+				return err
+			}},
+			{"etcdserver: member not found", func() error {
+				_, err := c.Cluster.MemberUpdate(g.ctx, &pb.MemberUpdateRequest{ID: 5, PeerURLs: []string{"http://127.0.0.1:1"}})
+				return err
+			}},
+		} {
+			g.refusedWith(g.Members[i], refused.want, refused.do)
+		}
+	}
+}
+
+func (g *group) refusedWith(s *harness.Server, want string, do func() error) {
+	g.Helper()
+	for g.ctx.Err() == nil {
+		switch got := status.Convert(do()).Message(); got {
+		case want:
+			return
+		// A cluster that has just changed is unhealthy for a while, and says only that. An
+		// id is a hash over URLs and the second: one who has just joined is found by it.
+		case "etcdserver: unhealthy cluster", "etcdserver: member ID already exist":
+		default:
+			g.Fatalf("%s at %s says %q instead of %q", s.Bin.Label, s.Addr, got, want)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	g.Fatal(g.ctx.Err())
+}
