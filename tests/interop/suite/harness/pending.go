@@ -25,7 +25,6 @@ const (
 var pending = map[Part]string{
 	Authentication: "the part with users, roles and tokens at the door",
 	Gateway:        "the part with the JSON gateway",
-	Peers:          "the part with peers and membership changes",
 	Emulation:      "the part with --emulate-version",
 }
 
