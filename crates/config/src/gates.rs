@@ -68,9 +68,9 @@ pub struct GateFacts {
 pub const GATES: &[GateFacts] = &[
     fact(Gate::AllAlpha, "AllAlpha", Stage::Alpha, false, Effect::Full),
     fact(Gate::AllBeta, "AllBeta", Stage::Beta, false, Effect::Full),
-    fact(Gate::CompactHashCheck, "CompactHashCheck", Stage::Alpha, false, Effect::NotYet),
-    fact(Gate::FastLeaseKeepAlive, "FastLeaseKeepAlive", Stage::Beta, true, Effect::NotYet),
-    fact(Gate::InitialCorruptCheck, "InitialCorruptCheck", Stage::Alpha, false, Effect::NotYet),
+    fact(Gate::CompactHashCheck, "CompactHashCheck", Stage::Alpha, false, Effect::Full),
+    fact(Gate::FastLeaseKeepAlive, "FastLeaseKeepAlive", Stage::Beta, true, Effect::Full),
+    fact(Gate::InitialCorruptCheck, "InitialCorruptCheck", Stage::Alpha, false, Effect::Full),
     fact(Gate::LeaseCheckpoint, "LeaseCheckpoint", Stage::Alpha, false, Effect::Full),
     fact(Gate::LeaseCheckpointPersist, "LeaseCheckpointPersist", Stage::Alpha, false, Effect::Full),
     fact(Gate::PriorityRequest, "PriorityRequest", Stage::Alpha, false, Effect::NotYet),

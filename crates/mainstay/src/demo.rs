@@ -17,6 +17,7 @@ use proto::{
 use tokio::{net::TcpStream, runtime, task::LocalSet};
 
 use crate::{
+    corruption::Checks,
     plan,
     server::{Network, Plan, Running},
 };
@@ -42,7 +43,8 @@ pub fn run(stay: bool) -> Result<ExitCode> {
         },
         ..plan::network_defaults()
     };
-    let running = Running::start(Plan { node, peers: None, network })?;
+    let checks = Checks::default();
+    let running = Running::start(Plan { node, peers: None, checks, network })?;
     println!("a member serves {client_url} from {}", dir.0.display());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, show(&client))?;

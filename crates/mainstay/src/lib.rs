@@ -1,5 +1,6 @@
 //! The binary's parts: a member with its network side, from settings to its end.
 
+pub mod corruption;
 pub mod demo;
 mod notify;
 mod peers;

@@ -1,4 +1,4 @@
-//! The way to the other members: transport, its TLS, and what a member that joins asks first.
+//! The way to the other members: transport, its TLS, what a member that joins asks first, and what the leader is asked.
 
 use std::{
     future::Future,
@@ -13,8 +13,11 @@ use anyhow::{Context, Result};
 use config::Settings;
 use http::{Request, Response};
 use node::{NodeHandle, Peers};
+use proto::etcdserverpb as pb;
+use rpc::status::Reason;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use types::MemberId;
 use vfs::{Disk, RealDisk};
 
 /// A connection may take this much longer than an election timeout (upstream: `config.PeerDialTimeout`).
@@ -78,10 +81,13 @@ pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<
     Ok(())
 }
 
-/// Starts a member with a way to the others, and gives what answers them.
-pub(crate) fn start(config: node::Config, plan: PeerPlan) -> Result<(node::Member, peer::Server)> {
-    let server = Arc::new(OnceLock::new());
-    let slot = Arc::clone(&server);
+/// Starts a member with a way to the others, and gives what answers them and what asks them.
+pub(crate) fn start(
+    config: node::Config,
+    plan: PeerPlan,
+) -> Result<(node::Member, peer::Server, peer::Questions)> {
+    let ways = Arc::new(OnceLock::new());
+    let slot = Arc::clone(&ways);
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let (urls, snap_dir) = (config.advertise_peer_urls.clone(), config.snap_dir());
     let dial_timeout = config.tick * config.election_ticks + DIAL_SLACK;
@@ -103,12 +109,12 @@ pub(crate) fn start(config: node::Config, plan: PeerPlan) -> Result<(node::Membe
             on_removed: Arc::new(move || removed.removed()),
         })?;
         // Empty until now: a member is started once.
-        let _ = slot.set(transport.server());
+        let _ = slot.set((transport.server(), transport.questions()));
         Ok(Box::new(transport))
     };
     let member = node::start_among(config, disk, connect)?;
-    let server = server.get().cloned().context("the member runs without a way to the others")?;
-    Ok((member, server))
+    let (server, questions) = ways.get().cloned().context("the member runs without a way to the others")?;
+    Ok((member, server, questions))
 }
 
 /// Raft's pages on the peer listeners.
@@ -125,5 +131,36 @@ impl rpc::BetweenMembers for Between {
         request: Request<hyper::body::Incoming>,
     ) -> Pin<Box<dyn Future<Output = Response<rpc::StreamedBody>> + 'a>> {
         Box::pin(self.0.answer(remote, request))
+    }
+}
+
+/// Passes on to the leader what only it can answer.
+pub(crate) struct ToLeader(pub(crate) peer::Questions);
+
+impl rpc::AskLeader for ToLeader {
+    fn renew(&self, leader: MemberId, id: i64) -> rpc::Asked<i64> {
+        let questions = self.0.clone();
+        Box::pin(async move { questions.renew(leader, id).await.map(Ok) })
+    }
+
+    fn time_to_live(
+        &self,
+        leader: MemberId,
+        request: pb::LeaseTimeToLiveRequest,
+    ) -> rpc::Asked<pb::LeaseTimeToLiveResponse> {
+        let questions = self.0.clone();
+        Box::pin(async move { questions.time_to_live(leader, &request).await.map(Ok) })
+    }
+
+    fn promote(&self, leader: MemberId, id: u64, token: Option<String>) -> rpc::Asked<Vec<pb::Member>> {
+        let questions = self.0.clone();
+        Box::pin(async move {
+            let answer = questions.promote(leader, id, token.as_deref()).await?;
+            Some(answer.map_err(|refusal| match refusal {
+                peer::PromoteRefusal::NotFound => Reason::MemberNotFound,
+                peer::PromoteRefusal::NotLearner => Reason::MemberNotLearner,
+                peer::PromoteRefusal::NotReady => Reason::LearnerNotReady,
+            }))
+        })
     }
 }

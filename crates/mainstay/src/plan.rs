@@ -3,6 +3,7 @@
 use config::{ClusterState, Gate, Settings, TlsVersion, Url};
 
 use crate::{
+    corruption::Checks,
     peers,
     server::{Network, Plan},
 };
@@ -12,7 +13,21 @@ const NETWORK_THREADS_MAX: usize = 4;
 
 /// What a server with these settings is made from.
 pub(crate) fn plan(settings: &Settings) -> Plan {
-    Plan { node: node(settings), peers: Some(peers::plan(settings)), network: network(settings) }
+    Plan {
+        node: node(settings),
+        peers: Some(peers::plan(settings)),
+        checks: checks(settings),
+        network: network(settings),
+    }
+}
+
+fn checks(settings: &Settings) -> Checks {
+    let Settings { checks, gates, .. } = settings;
+    Checks {
+        initial: gates.enabled(Gate::InitialCorruptCheck),
+        periodic: checks.corrupt_check,
+        compaction: Some(checks.compact_hash_check).filter(|_| gates.enabled(Gate::CompactHashCheck)),
+    }
 }
 
 fn texts(urls: &[Url]) -> Vec<String> {
@@ -51,6 +66,7 @@ fn node(settings: &Settings) -> node::Config {
         },
         progress_notify_interval: checks.watch_progress_notify,
         lease_checkpoint: gates.enabled(Gate::LeaseCheckpoint),
+        fast_lease_keep_alive: gates.enabled(Gate::FastLeaseKeepAlive),
         lease_checkpoint_persist: gates.enabled(Gate::LeaseCheckpointPersist),
         learners_max: cluster.learners_max,
         warning_apply: settings.monitoring.warning_apply,

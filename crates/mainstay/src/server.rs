@@ -21,8 +21,9 @@ use telemetry::line;
 use vfs::RealDisk;
 
 use crate::{
+    corruption::{self, Checks},
     notify,
-    peers::{self, Between, PeerPlan},
+    peers::{self, Between, PeerPlan, ToLeader},
     plan,
     scrape::Scraper,
 };
@@ -123,6 +124,8 @@ pub struct Plan {
     pub node: node::Config,
     /// The way to other members; `None` for one that has none.
     pub peers: Option<PeerPlan>,
+    /// Comparisons with other members.
+    pub checks: Checks,
     /// The network side; its pages and notices are filled in here.
     pub network: Network,
 }
@@ -157,6 +160,8 @@ pub struct Running {
     addresses: Vec<rpc::Bound>,
     /// See [`GRACE`].
     grace: Duration,
+    /// Compares this member with the others.
+    checks: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -165,18 +170,21 @@ impl Running {
     /// # Errors
     /// When the directory cannot be served from, or a listener cannot be opened.
     pub fn start(plan: Plan) -> Result<Running> {
-        let Plan { node: mut config, peers, network } = plan;
+        let Plan { node: mut config, peers, checks, network } = plan;
         // First, so that a wrong address or certificate is told before anything is written.
         let (for_peers, for_clients) = split(&network.listen);
         let peer_sockets = rpc::open(&for_peers)?;
         let sockets = rpc::open(&for_clients)?;
         let election_timeout = config.tick * config.election_ticks;
-        let (member, between) = match peers {
-            None => (node::start(config, Arc::new(RealDisk))?, None),
+        let patience = config.request_timeout();
+        let check_first = checks.initial && !node::is_new(&config, &RealDisk)?;
+        let (member, between, questions) = match peers {
+            None => (node::start(config, Arc::new(RealDisk))?, None, None),
             Some(plan) => {
                 peers::ask_cluster(&mut config, &plan)?;
-                let (member, server) = peers::start(config, plan)?;
-                (member, Some(Arc::new(Between(server)) as Arc<dyn rpc::BetweenMembers>))
+                let (member, server, questions) = peers::start(config, plan)?;
+                let between: Arc<dyn rpc::BetweenMembers> = Arc::new(Between(server));
+                (member, Some(between), Some(questions))
             }
         };
         let handle = member.handle();
@@ -184,11 +192,20 @@ impl Running {
         let mut config = rpc_config(&network, election_timeout, &handle, Arc::clone(&counters));
         config.pages.between_members = between;
         config.network_threads = 1;
-        let doors = move || rpc::Door::new(&handle);
+        // What others ask is not passed on: whoever asks wants this member's answer.
+        let for_members = handle.clone();
+        let doors = move || rpc::Door::new(&for_members);
         // Without the others there may be no leader, and nobody is published without one.
-        let peers = serve(config, peer_sockets, doors.clone(), &member)?;
+        let peers = serve(config, peer_sockets, doors, &member)?;
         for (listener, bound) in for_peers.listeners.iter().zip(peers.addresses()) {
             announce(listener, bound);
+        }
+        if let Some(questions) = questions.clone().filter(|_| check_first)
+            && let Err(error) = corruption::check_initially(&handle, questions, patience)
+        {
+            // The first reason counts.
+            let _ = member.stop();
+            return Err(error);
         }
         let begun = Instant::now();
         while !member.wait_published(PUBLISH_PATIENCE) {
@@ -199,6 +216,15 @@ impl Running {
             line!(Warn, "the member has not published itself yet", "took" => format!("{:?}", begun.elapsed()));
         }
         let config = rpc_config(&network, election_timeout, &member.handle(), Arc::clone(&counters));
+        let checks = match questions.clone() {
+            Some(questions) => corruption::start(checks, &handle, questions, patience)?,
+            None => None,
+        };
+        let to_leader = questions.map(|questions| Arc::new(ToLeader(questions)) as Arc<dyn rpc::AskLeader>);
+        let doors = move || match to_leader.clone() {
+            Some(to_leader) => rpc::Door::forwarding(&handle, to_leader, patience),
+            None => rpc::Door::new(&handle),
+        };
         let clients = serve(config, sockets, doors, &member)?;
         // Set once: this is the only server for clients of this call.
         let _ = counters.set(Arc::clone(clients.metrics()));
@@ -207,7 +233,8 @@ impl Running {
         }
         line!(Info, "ready to serve client requests");
         let addresses = peers.addresses().iter().chain(clients.addresses()).cloned().collect();
-        Ok(Running { member, peers, clients, addresses, grace: GRACE + 2 * election_timeout })
+        let grace = GRACE + 2 * election_timeout;
+        Ok(Running { member, peers, clients, addresses, grace, checks })
     }
 
     /// Whether the member has ended by itself.
@@ -227,6 +254,8 @@ impl Running {
     pub fn stop(self) -> Result<()> {
         self.clients.shutdown(self.grace);
         let stopped = self.member.stop();
+        // It ends with the member; if it panicked, it has said so.
+        let _ = self.checks.map(JoinHandle::join);
         self.peers.shutdown(Duration::ZERO);
         stopped.map_err(anyhow::Error::msg)
     }

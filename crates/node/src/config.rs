@@ -67,6 +67,8 @@ pub struct Config {
     pub lease_checkpoint: bool,
     /// Write them to disk below cluster version 3.6 too.
     pub lease_checkpoint_persist: bool,
+    /// Renew known leases while committed entries wait to be applied.
+    pub fast_lease_keep_alive: bool,
     /// Learners that the cluster may have.
     pub learners_max: usize,
     /// Entries that take longer to apply are warned about.
@@ -139,6 +141,7 @@ impl Config {
             progress_notify_interval: Duration::from_secs(600),
             lease_checkpoint: false,
             lease_checkpoint_persist: false,
+            fast_lease_keep_alive: true,
             learners_max: 1,
             warning_apply: Duration::from_millis(100),
             backend_cache_bytes: 32 << 20,
@@ -179,7 +182,7 @@ impl Config {
     }
 
     /// How long a proposal or a read may take: 5 s and two election timeouts.
-    pub(crate) fn request_timeout(&self) -> Duration {
+    pub fn request_timeout(&self) -> Duration {
         Duration::from_secs(5) + 2 * self.election_timeout()
     }
 

@@ -3,6 +3,7 @@
 //! One turn: take every input that has arrived, handle each, run the timers that are due, then let raft say
 //! what is to be written, sent and applied, until nothing is left to do at once; then deliver all answers.
 
+mod applied_wait;
 mod apply;
 mod apply_queue;
 mod auto_compaction;
@@ -43,10 +44,10 @@ use types::{ClusterId, MemberId, Moment, raft::HardState};
 use watch::Hub;
 
 use self::{
-    apply_queue::ApplyQueue, auto_compaction::AutoCompactor, change_queue::ChangeQueue, clock::Timers,
-    compaction::Compaction, leases::LeaseDriver, membership::Membership, outbox::Outbox, persist::Persist,
-    propose::Proposals, publish::Publisher, reads::Reads, request_id::RequestIds, transfer::Transfers,
-    waiters::Waiters,
+    applied_wait::AppliedWait, apply_queue::ApplyQueue, auto_compaction::AutoCompactor,
+    change_queue::ChangeQueue, clock::Timers, compaction::Compaction, leases::LeaseDriver,
+    membership::Membership, outbox::Outbox, persist::Persist, propose::Proposals, publish::Publisher,
+    reads::Reads, request_id::RequestIds, transfer::Transfers, waiters::Waiters,
 };
 use crate::{
     api::{Caller, Error, Summary, watch::StreamId},
@@ -97,6 +98,7 @@ pub(crate) struct Core {
     auto_compaction: AutoCompactor,
     publisher: Publisher,
     apply_queue: ApplyQueue,
+    applied_waits: Vec<AppliedWait>,
     changes: ChangeQueue,
     passed: passed::Passed,
     membership: Membership,
@@ -296,7 +298,8 @@ impl Core {
 
     /// Answers everybody, makes everything durable and joins the threads.
     fn finish(mut self) -> Result<(), String> {
-        let proposals = self.waiters.drain().into_iter().chain(self.membership.drain());
+        let applied_waits: Vec<_> = self.applied_waits.drain(..).map(AppliedWait::reply_to).collect();
+        let proposals = self.waiters.drain().into_iter().chain(applied_waits);
         for waiting in proposals.chain(self.reads.drain()).chain(self.transfers.drain()) {
             self.outbox.reply(waiting, Err(Error::Stopped));
         }

@@ -33,6 +33,7 @@ pub use boot::{BootError, Member, is_new, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster};
 pub use lease::LeaseError;
+pub use mvcc::KvHash;
 pub use peers::{Alone, PeerAddress, PeerInput, Peers, Turn};
 pub use state::Rejection;
 

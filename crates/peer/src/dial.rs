@@ -48,6 +48,13 @@ pub(crate) struct Link {
     url: Url,
 }
 
+impl Link {
+    /// Whom it goes to.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
 impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();

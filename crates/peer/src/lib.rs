@@ -16,6 +16,8 @@
 //! others post at once in bytes; what was received and not taken in yet by [`node::Turn`]. A snapshot file goes
 //! through in pieces.
 //!
+//! [`Questions`] are what members ask each other besides: the leader about leases and promotions, all for hashes.
+//!
 //! Not here: what messages mean (`consensus`), who is a member (the core says so), listeners and their TLS (`rpc`),
 //! the other pages of the peer port.
 
@@ -28,6 +30,7 @@ mod outgoing;
 mod peer;
 mod pipeline;
 mod prober;
+mod questions;
 mod queue;
 mod reader;
 mod refusal;
@@ -49,6 +52,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 pub use config::{Config, SnapshotCheck, TlsSource};
 pub use join::running_cluster;
 pub use outgoing::Image;
+pub use questions::{HashAnswer, HashRefusal, PromoteRefusal, Questions};
 pub use server::Server;
 pub use transport::Transport;
 

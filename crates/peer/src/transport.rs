@@ -16,6 +16,7 @@ use types::MemberId;
 use crate::{
     config::Config,
     outgoing::{self, Image, Report},
+    questions::Questions,
     server::Server,
     shared::Shared,
 };
@@ -57,6 +58,11 @@ impl Transport {
     /// Answers what the others ask. It refuses everybody once the transport is gone.
     pub fn server(&self) -> Server {
         Server::new(Arc::clone(&self.shared))
+    }
+
+    /// Asks the others. Nobody answers any more once the transport is gone.
+    pub fn questions(&self) -> Questions {
+        Questions::new(Arc::clone(&self.shared))
     }
 
     #[cfg(test)]

@@ -82,9 +82,12 @@ async fn respond<M: Member>(
     {
         return pages.answer(&peer.remote, request).await;
     }
-    // Bodies say nothing to the other pages.
-    let (parts, _body) = request.into_parts();
-    let page = pages::respond(thread, peer, &parts).await;
+    let (parts, body) = request.into_parts();
+    let page = match peer.traffic {
+        Traffic::Peer => pages::respond_to_member(thread, &parts, body).await,
+        // Bodies say nothing to the other pages.
+        _ => pages::respond(thread, peer, &parts).await,
+    };
     page.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
 }
 

@@ -22,6 +22,7 @@ mod config;
 mod connection;
 mod der;
 mod exchange;
+mod forward;
 mod frame_scan;
 mod head;
 mod heartbeat;
@@ -51,6 +52,7 @@ pub use config::{
     Address, BetweenMembers, Config, Keepalive, Limits, Listen, Listener, MESSAGE_OVERHEAD, MetricsPage,
     Notice, Pages, StreamedBody, Tls, TlsVersion, Traffic, UrlError, Versions,
 };
+pub use forward::{AskLeader, Asked};
 pub use listen::Bound;
 pub use member::Member;
 pub use method::{Kind, Method};

@@ -55,11 +55,21 @@ pub(crate) async fn serve_http2<M: Member>(
     wrote.set(true);
 }
 
-/// The page of a request.
+/// The page of a request of another member.
+pub(crate) async fn respond_to_member<M: Member>(
+    thread: &Thread<M>,
+    request: &Parts,
+    body: hyper::body::Incoming,
+) -> Page {
+    peer::page_of(thread, request, peer::PeerBody(body)).await
+}
+
+/// The page of a request of anybody else.
 pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request: &Parts) -> Page {
     match peer.traffic {
         Traffic::Metrics => return common_page(thread, request).await.unwrap_or_else(not_found),
-        Traffic::Peer => return peer::page_of(thread, request).await,
+        // They are served over HTTP/1.1 only, by `respond_to_member`.
+        Traffic::Peer => return not_found(),
         Traffic::All | Traffic::Grpc | Traffic::Http => {}
     }
     if !peer.secure

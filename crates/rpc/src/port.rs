@@ -1,6 +1,6 @@
 //! [`Member`] over `node`, and why `node` says no in the words of [`Reason`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use node::{
@@ -10,6 +10,7 @@ use node::{
 use proto::etcdserverpb as pb;
 
 use crate::{
+    forward::{AskLeader, Forward, Repeat},
     member::{self, AuthCall, AuthReply, Caller, Credentials, Member},
     status::Reason,
 };
@@ -19,12 +20,25 @@ use crate::{
 pub struct Door {
     port: Port,
     summary: Arc<Summary>,
+    /// `None` for whoever must be answered by this member itself.
+    forward: Option<Forward>,
 }
 
 impl Door {
-    /// The door of the calling thread.
+    /// The door of the calling thread. What only the leader can answer is refused when this member is none.
     pub fn new(handle: &NodeHandle) -> Door {
-        Door { port: handle.port(), summary: handle.summary() }
+        Door { port: handle.port(), summary: handle.summary(), forward: None }
+    }
+
+    /// As [`Door::new`]; what only the leader can answer is passed on to it, for so long.
+    pub fn forwarding(handle: &NodeHandle, ask: Arc<dyn AskLeader>, patience: Duration) -> Door {
+        Door { forward: Some(Forward { ask, patience }), ..Door::new(handle) }
+    }
+
+    /// A header of this member, for an answer that is made elsewhere.
+    async fn header(&self) -> Result<pb::ResponseHeader, Error> {
+        let status = self.port.status(Caller::internal(), pb::StatusRequest {}).await?;
+        Ok(status.header.unwrap_or_default())
     }
 }
 
@@ -145,6 +159,61 @@ impl Member for Door {
         self.port.open_watch(caller)
     }
 
+    async fn lease_keep_alive(
+        &self,
+        caller: Caller,
+        request: pb::LeaseKeepAliveRequest,
+    ) -> Result<pb::LeaseKeepAliveResponse, Reason> {
+        let id = request.id;
+        let own = async || self.port.lease_keep_alive(caller.clone(), pb::LeaseKeepAliveRequest { id }).await;
+        let forward = match (own().await, &self.forward) {
+            (Err(Error::NotPrimary), Some(forward)) => forward,
+            (answer, _) => return Ok(answer?),
+        };
+        // From before the renewal: no later revision may stand in a reply about a lease that is gone by then.
+        let header = Some(self.header().await?);
+        let own = async || Ok(own().await?.ttl);
+        let ttl =
+            forward.run(&self.summary, Repeat::Harmless, own, |ask, leader| ask.renew(leader, id)).await?;
+        Ok(pb::LeaseKeepAliveResponse { header, id, ttl })
+    }
+
+    async fn lease_time_to_live(
+        &self,
+        caller: Caller,
+        request: pb::LeaseTimeToLiveRequest,
+    ) -> Result<pb::LeaseTimeToLiveResponse, Reason> {
+        let pb::LeaseTimeToLiveRequest { id, keys } = request;
+        let asked = || pb::LeaseTimeToLiveRequest { id, keys };
+        let own = async || self.port.lease_time_to_live(caller.clone(), asked()).await;
+        let forward = match (own().await, &self.forward) {
+            (Err(Error::NotPrimary), Some(forward)) => forward,
+            (answer, _) => return Ok(answer?),
+        };
+        let ask = |ask: &dyn AskLeader, leader| ask.time_to_live(leader, asked());
+        let reply = forward.run(&self.summary, Repeat::Harmless, own, ask).await?;
+        Ok(pb::LeaseTimeToLiveResponse { header: Some(self.header().await?), ..reply })
+    }
+
+    async fn member_promote(
+        &self,
+        caller: Caller,
+        request: pb::MemberPromoteRequest,
+    ) -> Result<pb::MemberPromoteResponse, Reason> {
+        let id = request.id;
+        let own = async || self.port.member_promote(caller.clone(), pb::MemberPromoteRequest { id }).await;
+        let forward = match (own().await, &self.forward) {
+            (Err(Error::NotLeader), Some(forward)) => forward,
+            (answer, _) => return Ok(answer?),
+        };
+        let own = async || Ok(own().await?.members);
+        let ask = |ask: &dyn AskLeader, leader| ask.promote(leader, id, caller.token.clone());
+        let members = forward.run(&self.summary, Repeat::Harmful, own, ask).await?;
+        // Membership has no revision (contract/semantics.md 8.8).
+        let header = Some(pb::ResponseHeader { revision: 0, ..self.header().await? });
+        Ok(pb::MemberPromoteResponse { header, members })
+    }
+
     pass! {
         range: RangeRequest -> RangeReply;
         put: PutRequest -> pb::PutResponse;
@@ -153,13 +222,10 @@ impl Member for Door {
         compact: CompactionRequest -> pb::CompactionResponse;
         lease_grant: LeaseGrantRequest -> pb::LeaseGrantResponse;
         lease_revoke: LeaseRevokeRequest -> pb::LeaseRevokeResponse;
-        lease_keep_alive: LeaseKeepAliveRequest -> pb::LeaseKeepAliveResponse;
-        lease_time_to_live: LeaseTimeToLiveRequest -> pb::LeaseTimeToLiveResponse;
         lease_leases: LeaseLeasesRequest -> pb::LeaseLeasesResponse;
         member_add: MemberAddRequest -> pb::MemberAddResponse;
         member_remove: MemberRemoveRequest -> pb::MemberRemoveResponse;
         member_update: MemberUpdateRequest -> pb::MemberUpdateResponse;
-        member_promote: MemberPromoteRequest -> pb::MemberPromoteResponse;
         member_list: MemberListRequest -> pb::MemberListResponse;
         alarm: AlarmRequest -> pb::AlarmResponse;
         status: StatusRequest -> pb::StatusResponse;

@@ -66,10 +66,8 @@ pub(super) const FEATURES: &[Flag] = &[
         Kind::Duration,
         "0s",
         "Time between checks of all members for corruption; 0 for none.",
-    )
-    .not_yet(),
-    Flag::new("compact-hash-check-time", Kind::Duration, "1m0s", "Time between checks of compaction hashes.")
-        .not_yet(),
+    ),
+    Flag::new("compact-hash-check-time", Kind::Duration, "1m0s", "Time between checks of compaction hashes."),
     Flag::new(
         "compaction-batch-limit",
         Kind::Signed,

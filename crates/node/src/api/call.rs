@@ -1,7 +1,7 @@
 //! The closed list of calls, once: request, reply, and the typed method on [`Port`].
 
+use mvcc::KvHash;
 use proto::etcdserverpb as pb;
-
 use state::{AuthReply, RangeRows};
 
 use super::{
@@ -105,6 +105,8 @@ calls! {
     pub hash: Hash(pb::HashRequest) -> pb::HashResponse;
     /// A checksum of the key bucket at a revision, comparable between members.
     pub hash_kv: HashKv(pb::HashKvRequest) -> pb::HashKvResponse;
+    /// The hashes that the last compactions stored, oldest first.
+    pub compaction_hashes: CompactionHashes(()) -> Vec<KvHash>;
     /// A consistent image of the file.
     pub snapshot: Snapshot(pb::SnapshotRequest) -> SnapshotImage;
     /// Hands leadership to another voter.

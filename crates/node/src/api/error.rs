@@ -62,7 +62,7 @@ pub enum Error {
     /// MoveLeader named a member that is no voter.
     #[error("bad leader transferee")]
     BadLeaderTransferee,
-    /// A keepalive on a member that could not confirm that it leads.
+    /// A question about a lease to a member that does not lead: only the leader knows how long leases have left.
     #[error("not a primary lessor")]
     NotPrimary,
     /// A downgrade that cannot be.

@@ -62,6 +62,6 @@ impl Core {
         if let Some(ack) = work.ack {
             self.raft.applied(&ack);
         }
-        self.run_promotions();
+        self.run_applied_waits();
     }
 }

@@ -128,8 +128,7 @@ impl Core {
             }
             Request::LeaseTimeToLive(query) => {
                 guarded!(&query);
-                let answer = self.lease_time_to_live(&query);
-                self.outbox.reply(reply_to, answer);
+                self.lease_time_to_live(reply_to, query);
             }
             Request::LeaseLeases(query) => {
                 guarded!(&query);
@@ -181,6 +180,10 @@ impl Core {
                 guarded!(&hash);
                 self.hash_kv(reply_to, hash.revision);
             }
+            Request::CompactionHashes(()) => {
+                let hashes = self.state.store().compaction_hashes();
+                self.outbox.reply(reply_to, Ok(Reply::CompactionHashes(hashes)));
+            }
             Request::Snapshot(snapshot) => {
                 guarded!(&snapshot);
                 self.snapshot(reply_to);
@@ -222,6 +225,7 @@ impl Core {
                 Reply::Txn(reply)
             }),
             Request::MemberList(_) => Ok(self.member_list_reply()),
+            Request::LeaseKeepAlive(renew) => return self.renew_now(reply_to, &renew),
             Request::Downgrade(downgrade) => {
                 let Some(answer) = self.downgrade(&reply_to, &downgrade) else { return };
                 answer

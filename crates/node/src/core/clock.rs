@@ -68,6 +68,12 @@ impl Timers {
         self.next_tick.min(self.next_housekeeping).min(self.next_purge)
     }
 
+    /// Whether the last raft tick is longer ago than it should ever be: the core was held up, and another member
+    /// may lead by now (upstream: `isActive`).
+    pub(crate) fn are_late(&self, now: Moment) -> bool {
+        now.since(self.next_tick) > 2 * self.tick
+    }
+
     /// How many raft ticks are due.
     pub(crate) fn ticks_due(&mut self, now: Moment) -> u64 {
         if now < self.next_tick {
@@ -98,6 +104,14 @@ fn due(next: &mut Moment, now: Moment, interval: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_core_that_was_held_up_knows_it() {
+        let timers = Timers::new(Moment(0), &Config::new("a", "/nowhere"));
+        assert!(!timers.are_late(Moment(0)));
+        assert!(!timers.are_late(Moment(300_000_000)));
+        assert!(timers.are_late(Moment(300_000_001)));
+    }
 
     #[test]
     fn ticks_are_made_up_for_within_bounds() {

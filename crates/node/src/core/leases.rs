@@ -10,8 +10,11 @@ use state::Rejection;
 use telemetry::metrics;
 use types::{LeaseId, Moment};
 
-use super::{Core, outbox::ReplyTo, request_id::RequestIds};
-use crate::api::{Error, call::Reply};
+use super::{Core, applied_wait::AfterApply, outbox::ReplyTo, request_id::RequestIds};
+use crate::api::{
+    Error,
+    call::{Reply, Request},
+};
 
 /// Leases that one look for expired ones proposes to revoke.
 const EXPIRED_PER_LOOK: usize = 500;
@@ -90,8 +93,22 @@ impl Core {
         self.propose_own(InternalRaftRequest { lease_checkpoint, ..InternalRaftRequest::default() });
     }
 
-    /// Renews a lease, or waits for its revoke when it has expired already.
+    /// Renews a lease. A leader that was held up asks the others first whether it still is one: its clients must not
+    /// go by a lease that somebody else lets expire. A lease that it does not know may be among what is committed.
     pub(super) fn renew_lease(&mut self, reply_to: ReplyTo, request: LeaseKeepAliveRequest) {
+        if self.is_leader() && self.timers.are_late(self.now) {
+            return self.read_after_barrier(reply_to, Request::LeaseKeepAlive(request));
+        }
+        let leases = self.state.leases();
+        let wait = !self.config.fast_lease_keep_alive || !leases.contains(LeaseId(request.id));
+        if leases.is_primary() && wait && self.lags() {
+            return self.after_apply(reply_to, AfterApply::Renew(request));
+        }
+        self.renew_now(reply_to, &request);
+    }
+
+    /// Renews a lease, or waits for its revoke when it has expired already.
+    pub(super) fn renew_now(&mut self, reply_to: ReplyTo, request: &LeaseKeepAliveRequest) {
         let id = LeaseId(request.id);
         let header = self.header();
         let renewed_secs = match self.state.leases_mut().renew(id, self.now) {
@@ -134,7 +151,15 @@ impl Core {
         }
     }
 
-    pub(super) fn lease_time_to_live(&self, request: &LeaseTimeToLiveRequest) -> Result<Reply, Error> {
+    pub(super) fn lease_time_to_live(&mut self, reply_to: ReplyTo, request: LeaseTimeToLiveRequest) {
+        if self.state.leases().is_primary() && self.lags() {
+            return self.after_apply(reply_to, AfterApply::TimeToLive(request));
+        }
+        let answer = self.time_to_live_now(&request);
+        self.outbox.reply(reply_to, answer);
+    }
+
+    pub(super) fn time_to_live_now(&self, request: &LeaseTimeToLiveRequest) -> Result<Reply, Error> {
         let id = LeaseId(request.id);
         let header = Some(self.header());
         let leases = self.state.leases();
@@ -153,7 +178,7 @@ impl Core {
             Err(LeaseError::NotFound(_)) => {
                 LeaseTimeToLiveResponse { header, id: id.0, ttl: -1, ..Default::default() }
             }
-            Err(LeaseError::NotPrimary) => return Err(Error::NoLeader),
+            Err(LeaseError::NotPrimary) => return Err(Error::NotPrimary),
             Err(other) => return Err(Rejection::Lease(other).into()),
         };
         Ok(Reply::LeaseTimeToLive(reply))

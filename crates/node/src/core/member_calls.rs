@@ -9,7 +9,7 @@ use state::Rejection;
 use telemetry::{line, metrics};
 use types::{MemberId, Moment};
 
-use super::{Core, outbox::ReplyTo, waiters::Waiter};
+use super::{Core, applied_wait::AfterApply, outbox::ReplyTo, waiters::Waiter};
 use crate::{
     api::{Error, call::Reply},
     boot::space::Level,
@@ -17,8 +17,6 @@ use crate::{
 
 /// Only who is in touch for this long counts when a change is judged (upstream: `HealthInterval`).
 const HEALTH_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a promotion waits until what is committed is applied.
-const APPLY_PATIENCE: Duration = Duration::from_secs(1);
 /// The share of the leader's log that a learner must have, in percent.
 const READY_PERCENT: u128 = 90;
 
@@ -41,21 +39,6 @@ impl AskedChange {
             AskedChange::Update(id) => ("ConfChangeUpdateNode", *id),
             AskedChange::Promote(id) => ("ConfChangeAddNode", *id),
         }
-    }
-}
-
-/// A promotion that waits until everything that was committed when it came is applied.
-#[derive(Debug)]
-pub(crate) struct WaitingPromotion {
-    reply_to: ReplyTo,
-    id: MemberId,
-    committed: u64,
-    deadline: Moment,
-}
-
-impl WaitingPromotion {
-    pub(super) fn reply_to(self) -> ReplyTo {
-        self.reply_to
     }
 }
 
@@ -145,34 +128,13 @@ impl Core {
 
     /// Gives a learner its vote. Only the leader knows whether it is ready.
     pub(super) fn promote_member(&mut self, reply_to: ReplyTo, id: MemberId) {
-        let committed = self.raft.basic_status().hard_state.commit;
-        if committed <= self.state.applied() {
-            return self.promote_now(reply_to, id);
+        if self.lags() {
+            return self.after_apply(reply_to, AfterApply::Promote(id));
         }
-        let deadline = self.now + APPLY_PATIENCE;
-        self.membership.promotions.push(WaitingPromotion { reply_to, id, committed, deadline });
+        self.promote_now(reply_to, id);
     }
 
-    /// Goes on with promotions that have waited long enough for entries to be applied.
-    pub(super) fn run_promotions(&mut self) {
-        if self.membership.promotions.is_empty() {
-            return;
-        }
-        let applied = self.state.applied();
-        let due = self.membership.promotions.extract_if(.., |waiting| waiting.committed <= applied);
-        for WaitingPromotion { reply_to, id, .. } in due.collect::<Vec<_>>() {
-            self.promote_now(reply_to, id);
-        }
-    }
-
-    pub(super) fn expire_promotions(&mut self) {
-        let now = self.now;
-        for waiting in self.membership.promotions.extract_if(.., |waiting| waiting.deadline <= now) {
-            self.outbox.reply(waiting.reply_to, Err(Error::TimeoutWaitApplied));
-        }
-    }
-
-    fn promote_now(&mut self, reply_to: ReplyTo, id: MemberId) {
+    pub(super) fn promote_now(&mut self, reply_to: ReplyTo, id: MemberId) {
         match self.may_promote(id) {
             Ok(()) => self.propose_change(reply_to, &Change::Promote(id), AskedChange::Promote(id)),
             // Not a failure of the promotion: the leader is to be asked.

@@ -6,7 +6,7 @@ use cluster::{Change, Member};
 use telemetry::{line, metrics};
 use types::{MemberId, Moment};
 
-use super::{Core, Stop, member_calls::WaitingPromotion, outbox::ReplyTo};
+use super::{Core, Stop};
 use crate::peers::PeerAddress;
 
 /// A member that was removed still serves for so long: whoever asked for it, and the others, learn of it from it.
@@ -19,7 +19,6 @@ pub(crate) struct Membership {
     known: Vec<Member>,
     /// The running cluster that this member joins: whom to talk to while its own log does not name it yet.
     joined: Vec<PeerAddress>,
-    pub(super) promotions: Vec<WaitingPromotion>,
     /// When it stops, once it was removed.
     leave_at: Option<Moment>,
 }
@@ -27,11 +26,6 @@ pub(crate) struct Membership {
 impl Membership {
     pub(crate) fn joining(joined: Vec<PeerAddress>) -> Membership {
         Membership { joined, ..Membership::default() }
-    }
-
-    /// Takes everybody who waits.
-    pub(super) fn drain(&mut self) -> Vec<ReplyTo> {
-        self.promotions.drain(..).map(WaitingPromotion::reply_to).collect()
     }
 
     /// When [`Core::leave_if_due`] has something to do.

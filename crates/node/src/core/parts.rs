@@ -98,6 +98,7 @@ impl Core {
             auto_compaction: AutoCompactor::new(config.auto_compaction, now),
             publisher: Publisher::new(parts.published),
             apply_queue: ApplyQueue::default(),
+            applied_waits: Vec::new(),
             changes: ChangeQueue::default(),
             passed: super::passed::Passed::default(),
             membership: Membership::joining(joined),

@@ -223,7 +223,7 @@ impl Core {
         let (waiters, proposals) = (&self.waiters, &mut self.proposals);
         proposals.gathered.retain(|proposal| !proposal.asked_for || waiters.contains(proposal.id));
         proposals.gathered_bytes = proposals.gathered.iter().map(|proposal| proposal.data.len() as u64).sum();
-        self.expire_promotions();
+        self.expire_applied_waits();
         self.expire_reads();
         self.expire_renewals();
     }

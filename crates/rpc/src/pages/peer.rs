@@ -1,9 +1,15 @@
 //! What members ask each other (upstream: server/etcdserver/api/etcdhttp/peer.go). Who this member is and whom it
-//! knows; not raft's streams.
+//! knows, and what only it as leader can say; not raft's streams.
 
-use std::time::SystemTime;
+mod checks;
+mod leader;
 
-use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header::ALLOW, request::Parts};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
 use proto::etcdserverpb::{Member as Listed, MemberListRequest};
 use types::go_json::quote;
 
@@ -14,10 +20,51 @@ use crate::{
 };
 
 const CLUSTER_ID: HeaderName = HeaderName::from_static("x-etcd-cluster-id");
+/// Of a request's body (upstream: `maxLeaseHTTPRequestSize`).
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// A body must come within this time.
+const BODY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The body of a request, not read yet.
+pub(super) struct PeerBody(pub(super) Incoming);
+
+/// Why there is no body.
+enum BodyError {
+    TooLarge,
+    Broken,
+}
+
+impl BodyError {
+    fn into_page(self) -> Page {
+        match self {
+            BodyError::TooLarge => error_page(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"),
+            BodyError::Broken => error_page(StatusCode::BAD_REQUEST, "error reading body"),
+        }
+    }
+}
+
+impl PeerBody {
+    async fn collect(self) -> Result<Bytes, BodyError> {
+        let whole = Limited::new(self.0, BODY_BYTES_MAX).collect();
+        match tokio::time::timeout(BODY_PATIENCE, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+            Ok(Err(_)) | Err(_) => Err(BodyError::Broken),
+        }
+    }
+}
 
 /// The page of a request.
-pub(super) async fn page_of<M: Member>(thread: &Thread<M>, request: &Parts) -> Page {
-    match request.uri.path() {
+pub(super) async fn page_of<M: Member>(thread: &Thread<M>, request: &Parts, body: PeerBody) -> Page {
+    let path = request.uri.path();
+    if let Some(id) = path.strip_prefix("/members/promote/") {
+        return leader::promote(thread, request, id).await;
+    }
+    match path {
+        "/leases" => leader::renew(thread, request, body).await,
+        "/leases/internal" => leader::time_to_live(thread, request, body).await,
+        "/members/hashkv" => checks::hash_kv(thread, request, body).await,
+        "/downgrade/enabled" => checks::downgrade_enabled(thread, request).await,
         "/version" => get_only(request, || version(thread)),
         "/members" if request.method != http::Method::GET => method_not_allowed(),
         "/members" => members(thread).await,
@@ -40,10 +87,35 @@ async fn members<M: Member>(thread: &Thread<M>) -> Page {
     let mut members = reply.members;
     members.sort_by_key(|member| member.id);
     let members: Vec<_> = members.iter().map(member_json).collect();
-    let mut page = page(StatusCode::OK, Some(JSON), format!("[{}]\n", members.join(",")));
+    let page = page(StatusCode::OK, Some(JSON), format!("[{}]\n", members.join(",")));
     let cluster = reply.header.map_or(0, |header| header.cluster_id);
-    let cluster = HeaderValue::from_str(&format!("{cluster:x}")).expect("digits are printable ASCII");
+    with_id(page, &format!("{cluster:x}"))
+}
+
+fn with_id(mut page: Page, cluster: &str) -> Page {
+    let cluster = HeaderValue::from_str(cluster).expect("digits are printable ASCII");
     page.headers_mut().insert(CLUSTER_ID, cluster);
+    page
+}
+
+/// Adds of which cluster this is.
+async fn with_cluster<M: Member>(thread: &Thread<M>, page: Page) -> Page {
+    with_id(page, &cluster_id(thread).await)
+}
+
+/// In hexadecimal.
+async fn cluster_id<M: Member>(thread: &Thread<M>) -> String {
+    let list = thread.member.member_list(Caller::internal(), MemberListRequest { linearizable: false }).await;
+    let cluster = list.ok().and_then(|reply| reply.header).map_or(0, |header| header.cluster_id);
+    format!("{cluster:x}")
+}
+
+/// Says that a page has no such method, and which it has if `allow` tells.
+fn refuse_method(allow: Option<&'static str>) -> Page {
+    let mut page = error_page(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    if let Some(allow) = allow {
+        page.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    }
     page
 }
 

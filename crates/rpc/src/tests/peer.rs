@@ -188,3 +188,63 @@ async fn streams_between_members_are_passed_on_at_their_listeners_only() {
     assert_eq!(get(harness.port(0), "/raft").await.2, "404 page not found\n");
     assert_eq!(get(harness.port(0), "/version").await.0, 200);
 }
+
+/// Status, head and body of what a member is answered.
+async fn posted(port: u16, method: &str, path: &str, more: &str, body: &str) -> (u16, String, String) {
+    let len = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {len}\r\n{more}\r\n{body}"
+    );
+    ask(port, &request).await
+}
+
+#[tokio::test]
+async fn the_leader_is_asked_about_leases() {
+    let harness = Harness::start(setup("http://127.0.0.1:0"));
+    let port = harness.port(0);
+    // Field 1: the id.
+    let (status, head, body) = posted(port, "POST", "/leases", "", "\x08\x02").await;
+    assert_eq!((status, body.as_str()), (200, "\x10\x02\x18\x3c"), "id and TTL, no header");
+    assert!(head.contains("content-type: application/protobuf"), "{head}");
+    let large = "x".repeat((64 << 10) + 1);
+    let cases = [
+        ("POST", "/leases", "\x08\x01", 404, "lease not found\n"),
+        ("POST", "/leases", "", 400, "not a primary lessor\n"),
+        ("POST", "/leases", "\x08", 400, "error unmarshalling request\n"),
+        ("POST", "/leases", large.as_str(), 413, "request body too large\n"),
+        ("GET", "/leases", "", 405, "Method Not Allowed\n"),
+        ("POST", "/leases/internal", "\x0a\x02\x08\x02", 404, "lease not found\n"),
+        ("POST", "/leases/internal", "\x0a", 400, "error unmarshalling request\n"),
+        ("POST", "/leases/more", "", 404, "404 page not found\n"),
+    ];
+    for (method, path, body, status, text) in cases {
+        let (got, head, said) = posted(port, method, path, "", body).await;
+        assert_eq!((got, said.as_str()), (status, text), "{method} {path} of {} bytes", body.len());
+        assert!(!head.contains("allow:"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn members_compare_themselves() {
+    let harness = Harness::start(setup("http://127.0.0.1:0"));
+    let port = harness.port(0);
+    let hash = r#"{"header":{"revision":3},"hash":0,"compact_revision":0,"hash_revision":0}"#;
+    let cases = [
+        ("GET", "/members/hashkv", "", r#"{"revision":7}"#, 200, hash),
+        ("GET", "/members/hashkv", "x-etcd-cluster-id: 1\r\n", "{}", 200, hash),
+        ("GET", "/members/hashkv", "x-etcd-cluster-id: 2\r\n", "{}", 412, "cluster ID mismatch\n"),
+        ("GET", "/members/hashkv", "", "", 400, "error unmarshalling request\n"),
+        ("POST", "/members/hashkv", "", "{}", 405, "Method Not Allowed\n"),
+        ("GET", "/downgrade/enabled", "", "", 200, "false"),
+        ("PUT", "/downgrade/enabled", "", "", 405, "Method Not Allowed\n"),
+        ("POST", "/members/promote/1", "", "", 200, "[]\n"),
+        ("POST", "/members/promote/-1", "", "", 404, "member -1 not found in cluster\n"),
+        ("GET", "/members/promote/1", "", "", 405, "Method Not Allowed\n"),
+    ];
+    for (method, path, more, body, status, text) in cases {
+        let (got, head, said) = posted(port, method, path, more, body).await;
+        assert_eq!((got, said.as_str()), (status, text), "{method} {path} {more} {body}");
+        assert_eq!(head.contains("allow: "), status == 405, "{head}");
+        assert!(status != 200 || head.contains("x-etcd-cluster-id: 1\r\n"), "{path}: {head}");
+    }
+}
