@@ -133,7 +133,7 @@ impl Checker {
             Verdict::Corrupt(_) => bail!("{me} found data inconsistency with peers"),
             Verdict::Incomplete => {
                 line!(Warn, "initial corruption check: no other member could be compared with",
-                "local-member-id" => me.to_string())
+                "local-member-id" => me.to_string());
             }
             Verdict::Equal(compared) => line!(Info, "initial corruption checking passed; no corruption",
                 "local-member-id" => me.to_string(), "number-of-peers-checked" => compared),
@@ -159,7 +159,7 @@ impl Checker {
         match judge::periodic(self.me(), &before, &after, &asked) {
             Verdict::Corrupt(ids) => self.raise(&ids).await,
             Verdict::Incomplete => {
-                line!(Warn, "peer corruption check: no other member could be compared with")
+                line!(Warn, "peer corruption check: no other member could be compared with");
             }
             Verdict::Equal(compared) => {
                 line!(Info, "finished peer corruption check", "number-of-peers-checked" => compared);

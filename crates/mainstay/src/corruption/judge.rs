@@ -56,7 +56,7 @@ pub(super) fn initial(me: MemberId, own: &KvHash, asked: &[Asked]) -> Verdict {
                 corrupt.push(other.id);
             }
             Ok(theirs) => {
-                told("found different compact revision values from remote peer", Some(theirs), None)
+                told("found different compact revision values from remote peer", Some(theirs), None);
             }
             Err(error) => {
                 let what = match error {
@@ -160,7 +160,7 @@ pub(super) fn compaction(me: MemberId, own: &KvHash, asked: &[Asked]) -> Verdict
         None => {
             line!(Error, "Detected compaction hash mismatch but cannot identify the corrupted members, so intentionally set the memberID as 0",
             "leader-id" => me.to_string(), "leader-revision" => own.revision,
-            "leader-compact-revision" => own.compacted, "leader-hash" => u64::from(own.hash))
+            "leader-compact-revision" => own.compacted, "leader-hash" => u64::from(own.hash));
         }
     }
     for (hash, ids) in &by_hash {
