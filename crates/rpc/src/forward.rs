@@ -117,8 +117,8 @@ mod tests {
     async fn without_a_leader_the_caller_is_told_so() {
         let forward = Forward { ask: Arc::new(Nobody), patience: 2 * PAUSE };
         let own = async || Err(Error::NotPrimary);
-        let answer =
-            forward.run(&Summary::default(), Repeat::Harmless, own, |ask, leader| ask.renew(leader, 1));
+        let summary = Summary::default();
+        let answer = forward.run(&summary, Repeat::Harmless, own, |ask, leader| ask.renew(leader, 1));
         assert_eq!(answer.await, Err(Reason::NoLeader));
     }
 }
