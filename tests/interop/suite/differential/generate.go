@@ -121,11 +121,11 @@ func (g *generator) countDown() {
 func (g *generator) menu() []choice {
 	return []choice{
 		{"put", 220, g.put}, {"delete", 80, g.delete}, {"range", 200, g.rangeStep}, {"stream", 60, g.rangeStreamStep}, {"txn", 220, g.txn},
-		{"compact", 58, g.compact}, {"hash", 110, g.hashKV},
-		{"lease", 50, g.grant}, {"lease", 24, g.revoke}, {"lease", 26, g.timeToLive}, {"lease", 14, g.listLeases}, {"lease", 18, g.renew}, {"lease", 20, g.shortLease},
-		{"watch", 150, g.watchCreate}, {"watch", 40, g.watchCancel}, {"watch", 30, g.watchProgress}, {"watch", 20, g.watchOdd},
+		{"compact", 58, g.compact}, {"hash", 85, g.hashKV},
+		{"lease", 50, g.grant}, {"lease", 24, g.revoke}, {"lease", 26, g.timeToLive}, {"lease", 14, g.listLeases}, {"lease", 18, g.renew}, {"lease", 16, g.shortLease},
+		{"watch", 105, g.watchCreate}, {"watch", 30, g.watchCancel}, {"watch", 18, g.watchProgress}, {"watch", 20, g.watchOdd},
 		{"watch", 13, g.watchReset}, {"watch", 14, g.watchHalfClose}, {"watch", 12, g.watchInParts},
-		{"status", 14, g.statusStep}, {"alarm", 58, g.alarm}, {"downgrade", 40, g.downgrade}, {"unknown", 12, g.unknownMethod}, {"cluster", 13, g.memberList}, {"members", 66, g.memberStep},
+		{"status", 14, g.statusStep}, {"alarm", 58, g.alarm}, {"downgrade", 30, g.downgrade}, {"unknown", 9, g.unknownMethod}, {"cluster", 13, g.memberList}, {"members", 66, g.memberStep},
 		{"users", 215, g.usersStep}, {"auth", 24, g.authStep}, {"lock", 17, g.lockStep}, {"election", 30, g.electionStep}, {"maintenance", 26, g.maintenanceStep},
 		{"health", 13, g.healthStep}, {"restart", 20, g.restart},
 	}
@@ -279,15 +279,15 @@ func (g *generator) value() []byte {
 	case n < 60:
 		g.mark("value/empty")
 		return nil
-	case n < 890:
+	case n < 966:
 		return g.bytes(1 + g.rng.IntN(60))
-	case n < 915:
+	case n < 977:
 		g.mark("value/large")
 		return g.bytes(g.limit / 2)
-	case n < 945:
+	case n < 985:
 		g.mark("value/just-below-request-limit")
 		return g.bytes(g.limit - 1500 - g.rng.IntN(500))
-	case n < 973:
+	case n < 993:
 		g.mark("value/above-request-limit")
 		return g.bytes(g.limit + 1 + g.rng.IntN(1000))
 	default:
@@ -312,18 +312,18 @@ func (g *generator) bytes(n int) []byte {
 // revision picks a revision for a read: mostly zero, else old, odd or future.
 func (g *generator) revision(feature string) int64 {
 	switch n := g.rng.IntN(100); {
-	case n < 30:
+	case n < 45:
 		return 0
-	case n < 48:
+	case n < 70:
 		g.mark(feature + "/past")
 		return g.rev - g.rng.Int64N(max(g.rev-g.compacted, 1))
-	case n < 62:
+	case n < 78:
 		g.mark(feature + "/compacted-edge")
 		return g.compacted + g.rng.Int64N(3) - 1
-	case n < 75:
+	case n < 84:
 		g.mark(feature + "/future")
 		return oneOf(g, g.rev+1, g.rev+2, g.rev+1000, math.MaxInt64)
-	case n < 87:
+	case n < 90:
 		g.mark(feature + "/negative")
 		return oneOf(g, int64(-1), -2, math.MinInt64)
 	default:

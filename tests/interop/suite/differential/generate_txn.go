@@ -12,9 +12,6 @@ const opsOverLimit = 129
 
 func (g *generator) txn() planned {
 	r := g.txnRequest(1)
-	if g.percent(4) {
-		r.Success = append(r.Success, deleteFromKey(g.key()))
-	}
 	if deletesFromKey(r) {
 		// Upstream panics when such a delete removes the key of a put that
 		// wants to keep the value or the lease.
@@ -34,12 +31,12 @@ func (g *generator) txnRequest(depth int) *pb.TxnRequest {
 	}
 	r.Success = g.ops(depth)
 	r.Failure = g.ops(depth)
-	if g.marked(6, "txn/too-many-ops") {
+	if g.marked(2, "txn/too-many-ops") {
 		for len(r.Success) < opsOverLimit {
 			r.Success = append(r.Success, g.rangeOp())
 		}
 	}
-	if depth == 1 && g.marked(8, "txn/exactly-the-ops-limit") {
+	if depth == 1 && g.marked(2, "txn/exactly-the-ops-limit") {
 		for len(r.Success) < opsOverLimit-1 {
 			r.Success = append(r.Success, g.rangeOp())
 		}
@@ -159,11 +156,6 @@ func eachOp(r *pb.TxnRequest, visit func(*pb.RequestOp)) {
 			}
 		}
 	}
-}
-
-func deleteFromKey(key []byte) *pb.RequestOp {
-	r := &pb.DeleteRangeRequest{Key: key, RangeEnd: []byte{0}}
-	return &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: r}}
 }
 
 func deletesFromKey(r *pb.TxnRequest) bool {

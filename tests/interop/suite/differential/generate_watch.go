@@ -79,11 +79,13 @@ func (g *generator) watchCreate() planned {
 func (g *generator) watchRequest(n int) *pb.WatchCreateRequest {
 	r := &pb.WatchCreateRequest{Key: g.key(), StartRevision: g.revision("watch/start")}
 	r.RangeEnd = g.rangeEnd(r.Key)
-	if g.compacted > 1 && g.percent(12) {
-		r.StartRevision = 1 + g.rng.Int64N(g.compacted-1)
-	}
 	if g.percent(30) {
 		r.Key, r.RangeEnd = []byte("k/"), []byte("k0")
+	}
+	if r.StartRevision == g.compacted && g.hashUnstable[g.compacted] {
+		// A tombstone of that revision may be gone on one side and not yet on the
+		// other: after a restart compaction goes on in the background.
+		r.StartRevision++
 	}
 	switch m := g.rng.IntN(100); {
 	case m < 25:
@@ -173,7 +175,7 @@ func (g *generator) watchCancel() planned {
 	if n < 0 {
 		return g.watchReset()
 	}
-	if len(g.slots[n].open) == 0 || g.marked(55, "watch/cancel-unknown") {
+	if len(g.slots[n].open) == 0 || g.marked(30, "watch/cancel-unknown") {
 		return planned{step: watchCancel{slot: n, id: 100000}, feature: "Watch/cancel"}
 	}
 	id := g.openID(n)
