@@ -99,8 +99,13 @@ func TestSpoiledMemberIsFound(t *testing.T) {
 				g.must(g.Members[0].Stop())
 				g.spoil(g.Members[0])
 				g.Revive(0, g.Members[0].Bin)
-				_, err := g.Members[1].Client(t).KV.Compact(g.ctx, &pb.CompactionRequest{Revision: 21, Physical: true})
-				g.must(err)
+				// Only the check of compaction hashes gets a compaction: asked about the very
+				// revision of its last one, upstream answers with the hash stored then, which
+				// the periodic check compares with nothing.
+				if len(args) > 1 {
+					_, err := g.Members[1].Client(t).KV.Compact(g.ctx, &pb.CompactionRequest{Revision: 21, Physical: true})
+					g.must(err)
+				}
 				for g.ctx.Err() == nil {
 					alarms := g.alarms()
 					if len(alarms) == 0 {
