@@ -242,7 +242,6 @@ fn flags_without_effect_stop_the_start_or_are_warned_about() {
                 "--advertise-client-urls=https://127.0.0.1:2379",
             ],
             "peer-auto-tls" => vec!["--peer-auto-tls", "--listen-peer-urls=https://127.0.0.1:2380"],
-            "force-new-cluster" => vec!["--force-new-cluster"],
             other => panic!("no example of --{other}"),
         }
     };

@@ -44,6 +44,7 @@ fn node(settings: &Settings) -> node::Config {
         advertise_peer_urls: texts(&cluster.advertise_peer),
         advertise_client_urls: texts(&cluster.advertise_client),
         join_existing: cluster.state == ClusterState::Existing,
+        force_new_cluster: storage.force_new_cluster,
         strict_reconfig_check: cluster.strict_reconfig_check,
         pre_vote: raft.pre_vote,
         tick: raft.tick,

@@ -4,6 +4,7 @@
 //! and judged before a thread starts or a byte is changed. What may have been acknowledged is never cut off:
 //! a directory that cannot be right is refused, with what is wrong and what to do.
 
+mod forced;
 mod founding;
 mod judge;
 pub(crate) mod received;
@@ -320,7 +321,7 @@ fn resume(
     config: &Config,
     disk: &Arc<dyn Disk>,
     company: Company,
-    (wal, recovered): (Wal, Recovered),
+    (mut wal, recovered): (Wal, Recovered),
     db: Db,
     state: State,
 ) -> Result<Opened, BootError> {
@@ -347,12 +348,16 @@ fn resume(
     };
     let applied = state.applied();
     judge::check_pair(config, &**disk, (applied, state.cluster()), &recovered)?;
-    let Recovered { metadata, start, hard_state, entries, .. } = recovered;
+    let Recovered { metadata, start, hard_state, mut entries, .. } = recovered;
     // etcd does not sync a hard state that only moves the commit index: what is in the db is committed.
-    let hard_state = HardState { commit: hard_state.commit.max(applied), ..hard_state };
-    line!(Info, "restarting local member",
-        "cluster-id" => metadata.cluster_id.to_string(), "local-member-id" => metadata.node_id.to_string(),
-        "commit-index" => hard_state.commit, "applied-index" => applied);
+    let mut hard_state = HardState { commit: hard_state.commit.max(applied), ..hard_state };
+    if config.force_new_cluster {
+        hard_state = forced::forget_others(&mut wal, &state, metadata, hard_state, &mut entries)?;
+    } else {
+        line!(Info, "restarting local member",
+            "cluster-id" => metadata.cluster_id.to_string(), "local-member-id" => metadata.node_id.to_string(),
+            "commit-index" => hard_state.commit, "applied-index" => applied);
+    }
     Ok(Opened { wal, db, state, metadata, start, hard_state, entries, joined: Vec::new() })
 }
 

@@ -23,6 +23,8 @@ pub struct Config {
     pub join_existing: bool,
     /// What the running cluster says of itself, for a member that joins it; counts only with `join_existing`.
     pub running_cluster: Option<RunningCluster>,
+    /// Keep the data of a log that is there, and forget all other members.
+    pub force_new_cluster: bool,
     /// Refuse changes of membership that could lose the quorum.
     pub strict_reconfig_check: bool,
     /// Ask before a campaign whether it could be won.
@@ -119,6 +121,7 @@ impl Config {
             initial_cluster_token: "etcd-cluster".into(),
             join_existing: false,
             running_cluster: None,
+            force_new_cluster: false,
             strict_reconfig_check: true,
             pre_vote: true,
             advertise_peer_urls: vec!["http://localhost:2380".into()],

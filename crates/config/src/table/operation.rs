@@ -124,8 +124,7 @@ pub(super) const FEATURES: &[Flag] = &[
 
 /// What can lose data.
 pub(super) const UNSAFE: &[Flag] = &[
-    Flag::new("force-new-cluster", Kind::Bool, "false", "Keep the data and forget all other members.")
-        .refused(),
+    Flag::new("force-new-cluster", Kind::Bool, "false", "Keep the data and forget all other members."),
     Flag::new("unsafe-no-fsync", Kind::Bool, "false", "Do not wait for the disk: a crash loses data.")
         .not_yet(),
 ];

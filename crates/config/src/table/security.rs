@@ -39,11 +39,9 @@ pub(super) const SECURITY: &[Flag] = &[
     Flag::new("peer-client-cert-auth", Kind::Bool, "false", "Demand certificates of other members.")
         .at("peer-transport-security.client-cert-auth"),
     Flag::new("peer-client-cert-file", Kind::Text, "", "Certificate for connections to other members.")
-        .at("peer-transport-security.client-cert-file")
-        .not_yet(),
+        .at("peer-transport-security.client-cert-file"),
     Flag::new("peer-client-key-file", Kind::Text, "", "Its key.")
-        .at("peer-transport-security.client-key-file")
-        .not_yet(),
+        .at("peer-transport-security.client-key-file"),
     Flag::new("peer-trusted-ca-file", Kind::Text, "", "CA of the certificates of other members.")
         .at("peer-transport-security.trusted-ca-file"),
     Flag::new(

@@ -79,9 +79,12 @@ impl Timers {
         if now < self.next_tick {
             return 0;
         }
-        let missed = now.since(self.next_tick).as_nanos() / self.tick.as_nanos().max(1);
-        self.next_tick = now + self.tick;
-        (1 + u64::try_from(missed).unwrap_or(u64::MAX)).min(TICKS_MADE_UP_MAX)
+        let tick = self.tick.as_nanos().max(1);
+        let late = now.since(self.next_tick).as_nanos();
+        // The grid stays where it is: a late tick does not make the election timeout longer.
+        let into = Duration::from_nanos(u64::try_from(late % tick).unwrap_or(0));
+        self.next_tick = now + self.tick.saturating_sub(into);
+        (1 + u64::try_from(late / tick).unwrap_or(u64::MAX)).min(TICKS_MADE_UP_MAX)
     }
 
     pub(crate) fn housekeeping_due(&mut self, now: Moment) -> bool {
@@ -122,5 +125,8 @@ mod tests {
         assert_eq!(timers.ticks_due(Moment(100_000_000)), 0);
         assert_eq!(timers.ticks_due(Moment(400_000_000)), 3);
         assert_eq!(timers.ticks_due(Moment(60_000_000_000)), TICKS_MADE_UP_MAX);
+        assert_eq!(timers.next_tick, Moment(60_100_000_000));
+        assert_eq!(timers.ticks_due(Moment(60_130_000_000)), 1);
+        assert_eq!(timers.next_tick, Moment(60_200_000_000), "a late tick does not shift the next");
     }
 }

@@ -195,7 +195,7 @@ const VALUES: &[Given] = &[
     given("bootstrap-defrag-threshold-megabytes", "100"),
     given("max-learners", "2"),
     given("snapshot-catchup-entries", "10"),
-    refused("force-new-cluster", "true", &[]),
+    given("force-new-cluster", "true"),
     given("unsafe-no-fsync", "true"),
 ];
 

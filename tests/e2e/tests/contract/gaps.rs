@@ -216,7 +216,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "etcd --auto-tls",
             "etcd --peer-auto-tls",
             "etcd --auth-token",
-            "etcd --force-new-cluster",
         ],
     },
     Gap {

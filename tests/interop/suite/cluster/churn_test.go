@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -10,10 +11,14 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"mainstay.dev/tests/interop/suite/harness"
 )
+
+// changeWait bounds one change of membership; ours answer within seven seconds.
+const changeWait = 15 * time.Second
 
 var (
 	changesFlag = flag.Int("changes", 10, "TestChurn: how many changes of membership")
@@ -77,18 +82,18 @@ func (g *group) refusals() {
 		c := g.Members[i].Client(g.T)
 		for _, refused := range []struct {
 			want string
-			do   func() error
+			do   func(context.Context) error
 		}{
-			{"etcdserver: Peer URLs already exists", func() error {
-				_, err := c.Cluster.MemberAdd(g.ctx, &pb.MemberAddRequest{PeerURLs: own})
+			{"etcdserver: Peer URLs already exists", func(ctx context.Context) error {
+				_, err := c.Cluster.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: own})
 				return err
 			}},
-			{"etcdserver: member not found", func() error {
-				_, err := c.Cluster.MemberRemove(g.ctx, &pb.MemberRemoveRequest{ID: 5})
+			{"etcdserver: member not found", func(ctx context.Context) error {
+				_, err := c.Cluster.MemberRemove(ctx, &pb.MemberRemoveRequest{ID: 5})
 				return err
 			}},
-			{"etcdserver: member not found", func() error {
-				_, err := c.Cluster.MemberUpdate(g.ctx, &pb.MemberUpdateRequest{ID: 5, PeerURLs: []string{"http://127.0.0.1:1"}})
+			{"etcdserver: member not found", func(ctx context.Context) error {
+				_, err := c.Cluster.MemberUpdate(ctx, &pb.MemberUpdateRequest{ID: 5, PeerURLs: []string{"http://127.0.0.1:1"}})
 				return err
 			}},
 		} {
@@ -97,12 +102,23 @@ func (g *group) refusals() {
 	}
 }
 
-func (g *group) refusedWith(s *harness.Server, want string, do func() error) {
+// refusedWith asks until the answer is the wanted one. A leader of etcd voids a change
+// that comes before it applied an earlier one; then a follower of ours says after seven
+// seconds that time is up, and one of etcd's never answers.
+func (g *group) refusedWith(s *harness.Server, want string, do func(context.Context) error) {
 	g.Helper()
 	for g.ctx.Err() == nil {
-		switch got := status.Convert(do()).Message(); got {
+		ctx, cancel := context.WithTimeout(g.ctx, changeWait)
+		err := do(ctx)
+		cancel()
+		if status.Code(err) == codes.DeadlineExceeded && !s.Bin.IsMainstay() {
+			continue
+		}
+		switch got := status.Convert(err).Message(); got {
 		case want:
 			return
+		case "etcdserver: request timed out":
+			continue
 		// A cluster that has just changed is unhealthy for a while, and says only that. An
 		// id is a hash over URLs and the second: one who has just joined is found by it.
 		case "etcdserver: unhealthy cluster", "etcdserver: member ID already exist":
