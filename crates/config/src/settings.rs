@@ -3,6 +3,7 @@
 mod build;
 mod cluster;
 mod compaction;
+mod discovery;
 mod log;
 mod tls;
 mod validate;
@@ -14,6 +15,7 @@ use crate::{flag::Effect, gates::Gates, notice::Notice, url::Url, values::Values
 pub use self::{
     cluster::{Cluster, ClusterState},
     compaction::{AutoCompaction, Compaction},
+    discovery::{Discovery, DiscoveryService},
     log::{Log, LogFormat, LogLevel, LogOutput, Rotation},
     tls::{Tls, TlsPolicy, TlsVersion},
 };

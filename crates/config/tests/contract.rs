@@ -230,18 +230,7 @@ fn gates() {
 fn flags_without_effect_stop_the_start_or_are_warned_about() {
     let given = |name: &'static str| -> Vec<&'static str> {
         match name {
-            "discovery-token" | "discovery-endpoints" => {
-                vec!["--discovery-token=t", "--discovery-endpoints=http://d:1"]
-            }
-            "discovery-srv" => vec!["--discovery-srv=example.com"],
-            "discovery-srv-name" => vec!["--discovery-srv-name=x"],
             "auth-token" => vec!["--auth-token=jwt,sign-method=RS256"],
-            "auto-tls" => vec![
-                "--auto-tls",
-                "--listen-client-urls=https://127.0.0.1:2379",
-                "--advertise-client-urls=https://127.0.0.1:2379",
-            ],
-            "peer-auto-tls" => vec!["--peer-auto-tls", "--listen-peer-urls=https://127.0.0.1:2380"],
             other => panic!("no example of --{other}"),
         }
     };

@@ -2,8 +2,10 @@
 
 pub mod corruption;
 pub mod demo;
+mod discover;
 mod notify;
 mod peers;
 mod plan;
 mod scrape;
+mod self_signed;
 pub mod server;

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -15,7 +15,7 @@ use http::{Request, Response};
 use node::{NodeHandle, Peers};
 use proto::etcdserverpb as pb;
 use rpc::status::Reason;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, client::WantsClientCert};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use types::MemberId;
 use vfs::{Disk, RealDisk};
@@ -41,21 +41,34 @@ pub(crate) fn plan(settings: &Settings) -> PeerPlan {
 
 fn client_config(tls: &config::Tls) -> Result<ClientConfig, String> {
     let failed = |path: &Path, error: rustls_pki_types::pem::Error| format!("{}: {error}", path.display());
-    let mut roots = RootCertStore::empty();
+    let own =
+        tls.client_cert.as_ref().zip(tls.client_key.as_ref()).or(tls.cert.as_ref().zip(tls.key.as_ref()));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?;
+    if tls.auto {
+        // The others' certificates are of their own making, too.
+        let builder = builder.dangerous().with_custom_certificate_verifier(client::trust_everybody(provider));
+        return with_own(builder, own);
+    }
     let Some(ca) = &tls.trusted_ca else {
         return Err("an https peer URL, and no --peer-trusted-ca-file that says whom to trust".into());
     };
+    let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_file_iter(ca).map_err(|e| failed(ca, e))? {
         let cert = cert.map_err(|e| failed(ca, e))?;
         roots.add(cert).map_err(|e| format!("{}: {e}", ca.display()))?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots);
-    let own =
-        tls.client_cert.as_ref().zip(tls.client_key.as_ref()).or(tls.cert.as_ref().zip(tls.key.as_ref()));
+    with_own(builder.with_root_certificates(roots), own)
+}
+
+/// Adds the certificate that we show, if there is one.
+fn with_own(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    own: Option<(&PathBuf, &PathBuf)>,
+) -> Result<ClientConfig, String> {
+    let failed = |path: &Path, error: rustls_pki_types::pem::Error| format!("{}: {error}", path.display());
     let Some((cert, key)) = own else { return Ok(builder.with_no_client_auth()) };
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(cert).map_err(|e| failed(cert, e))?.collect();

@@ -22,10 +22,11 @@ use vfs::RealDisk;
 
 use crate::{
     corruption::{self, Checks},
-    notify,
+    discover, notify,
     peers::{self, Between, PeerPlan, ToLeader},
     plan,
     scrape::Scraper,
+    self_signed,
 };
 
 /// How long calls may go on after the server was told to stop, besides two election timeouts: as long as any call may
@@ -42,10 +43,14 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// When the member does not start, or could not go on.
-pub fn run_server(settings: Settings) -> Result<ExitCode> {
+pub fn run_server(mut settings: Settings) -> Result<ExitCode> {
+    self_signed::make(&mut settings)?;
+    let mut plan = plan::plan(&settings);
+    // This may take for ever: a signal ends it.
+    discover::find_members(&mut plan.node, &settings)?;
     // Caught from here on, so that a stop during the start is not lost.
     let stop = StopSignal::catch()?;
-    let running = Running::start(plan::plan(&settings))?;
+    let running = Running::start(plan)?;
     notify::ready();
     let signal = stop.wait(|| running.has_ended());
     if let Some(signal) = signal {

@@ -326,9 +326,10 @@ fn base_flags(data: &Path, flags: &[&str]) -> Vec<String> {
         format!("--initial-advertise-peer-urls={PEER_URL}"),
         format!("--initial-cluster={NAME}={PEER_URL}"),
     ];
+    let discovers = flags.iter().any(|flag| flag.starts_with("--discovery-"));
     let given = |flag: &String| {
         let name = flag.split('=').next().unwrap_or_default();
-        flags.iter().any(|f| f.split('=').next() == Some(name))
+        discovers && name == "--initial-cluster" || flags.iter().any(|f| f.split('=').next() == Some(name))
     };
     base.into_iter().filter(|flag| !given(flag)).collect()
 }

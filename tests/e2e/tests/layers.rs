@@ -11,7 +11,7 @@ const ROWS: [&[&str]; 6] = [
     &["types", "vfs", "proto", "wal", "bolt"],
     &["mvcc", "lease", "auth", "cluster", "consensus", "watch", "state"],
     &["telemetry", "config", "node"],
-    &["peer", "rpc"],
+    &["peer", "rpc", "client", "discovery"],
     &["mainstay"],
     &["e2e"],
 ];

@@ -3,8 +3,8 @@
 use std::{io, path::Path, time::Duration};
 
 use super::{
-    Auth, Checks, Cluster, ClusterState, Keepalive, Limits, Listeners, Log, Member, Monitoring, Problem,
-    Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
+    Auth, Checks, Cluster, ClusterState, Discovery, Keepalive, Limits, Listeners, Log, Member, Monitoring,
+    Problem, Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
 };
 use crate::{
     duration,
@@ -229,6 +229,7 @@ fn cluster(
         initial,
         state: if state == "existing" { ClusterState::Existing } else { ClusterState::New },
         token: values.text("initial-cluster-token"),
+        discovery: Discovery::build(values),
         strict_reconfig_check: values.bool("strict-reconfig-check"),
         learners_max: usize::try_from(values.signed("max-learners")).unwrap_or(0),
     }

@@ -1,5 +1,6 @@
 //! The cluster.
 
+use super::discovery::Discovery;
 use crate::url::Url;
 
 /// The cluster that a member belongs to. All but the URLs and `learners_max` counts only for a member without data;
@@ -16,6 +17,8 @@ pub struct Cluster {
     pub state: ClusterState,
     /// Mixed into the ids of a new cluster.
     pub token: String,
+    /// How the others are found.
+    pub discovery: Discovery,
     /// Refuse changes of membership that would lose quorum.
     pub strict_reconfig_check: bool,
     /// Learners that the cluster may have.

@@ -47,6 +47,8 @@ pub struct TlsPolicy {
     pub version_max: Option<TlsVersion>,
     /// Names as the IANA has them; empty for a sound choice.
     pub cipher_suites: Vec<String>,
+    /// Years for which certificates of our own making last.
+    pub self_signed_years: u32,
 }
 
 /// A version of TLS.
@@ -193,6 +195,8 @@ impl TlsPolicy {
             version_min,
             version_max,
             cipher_suites: cipher_suites.into_iter().map(full_name).collect(),
+            self_signed_years: u32::try_from(values.unsigned("self-signed-cert-validity"))
+                .unwrap_or(u32::MAX),
         })
     }
 

@@ -35,49 +35,36 @@ pub(super) const CLUSTERING: &[Flag] = &[
         "Client URLs that this member tells everybody; must be set when --listen-client-urls is.",
     ),
     Flag::new("discovery-token", Kind::Text, "", "V3 discovery: token of the cluster.")
-        .at("discovery-config.token")
-        .refused(),
+        .at("discovery-config.token"),
     Flag::new("discovery-endpoints", Kind::Set, "", "V3 discovery: endpoints of the discovery service.")
-        .at("discovery-config.client.endpoints")
-        .refused(),
+        .at("discovery-config.client.endpoints"),
     Flag::new("discovery-dial-timeout", Kind::Duration, "2s", "V3 discovery: timeout of connecting.")
-        .at("discovery-config.client.dial-timeout")
-        .not_yet(),
+        .at("discovery-config.client.dial-timeout"),
     Flag::new("discovery-request-timeout", Kind::Duration, "5s", "V3 discovery: timeout of a request.")
-        .at("discovery-config.client.request-timeout")
-        .not_yet(),
+        .at("discovery-config.client.request-timeout"),
     Flag::new("discovery-keepalive-time", Kind::Duration, "2s", "V3 discovery: silence before a ping.")
-        .at("discovery-config.client.keepalive-time")
-        .not_yet(),
+        .at("discovery-config.client.keepalive-time"),
     Flag::new("discovery-keepalive-timeout", Kind::Duration, "6s", "V3 discovery: timeout of a ping.")
-        .at("discovery-config.client.keepalive-timeout")
-        .not_yet(),
+        .at("discovery-config.client.keepalive-timeout"),
     Flag::new("discovery-insecure-transport", Kind::Bool, "true", "V3 discovery: speak without TLS.")
-        .at("discovery-config.client.secure.insecure-transport")
-        .not_yet(),
+        .at("discovery-config.client.secure.insecure-transport"),
     Flag::new(
         "discovery-insecure-skip-tls-verify",
         Kind::Bool,
         "false",
         "V3 discovery: do not check the service's certificate.",
     )
-    .at("discovery-config.client.secure.insecure-skip-tls-verify")
-    .not_yet(),
+    .at("discovery-config.client.secure.insecure-skip-tls-verify"),
     Flag::new("discovery-cert", Kind::Text, "", "V3 discovery: client certificate.")
-        .at("discovery-config.client.secure.cert")
-        .not_yet(),
+        .at("discovery-config.client.secure.cert"),
     Flag::new("discovery-key", Kind::Text, "", "V3 discovery: its key.")
-        .at("discovery-config.client.secure.key")
-        .not_yet(),
+        .at("discovery-config.client.secure.key"),
     Flag::new("discovery-cacert", Kind::Text, "", "V3 discovery: CA of the service's certificate.")
-        .at("discovery-config.client.secure.cacert")
-        .not_yet(),
+        .at("discovery-config.client.secure.cacert"),
     Flag::new("discovery-user", Kind::Text, "", "V3 discovery: user, or user:password.")
-        .at("discovery-config.client.auth.username")
-        .not_yet(),
+        .at("discovery-config.client.auth.username"),
     Flag::new("discovery-password", Kind::Text, "", "V3 discovery: password.")
-        .at("discovery-config.client.auth.password")
-        .not_yet(),
+        .at("discovery-config.client.auth.password"),
     Flag::new(
         "discovery-fallback",
         Kind::Choice(&["exit", "proxy"]),
@@ -85,8 +72,8 @@ pub(super) const CLUSTERING: &[Flag] = &[
         "What to do when discovery fails: exit, which is the only choice left.",
     )
     .nowhere(),
-    Flag::new("discovery-srv", Kind::Text, "", "DNS domain whose SRV records name the members.").refused(),
-    Flag::new("discovery-srv-name", Kind::Text, "", "Suffix of the service name in those records.").refused(),
+    Flag::new("discovery-srv", Kind::Text, "", "DNS domain whose SRV records name the members."),
+    Flag::new("discovery-srv-name", Kind::Text, "", "Suffix of the service name in those records."),
     Flag::new(
         "strict-reconfig-check",
         Kind::Bool,

@@ -31,8 +31,7 @@ pub(super) const SECURITY: &[Flag] = &[
     Flag::new("trusted-ca-file", Kind::Text, "", "CA of the certificates of clients.")
         .at("client-transport-security.trusted-ca-file"),
     Flag::new("auto-tls", Kind::Bool, "false", "TLS for clients with a certificate of our own making.")
-        .at("client-transport-security.auto-tls")
-        .refused(),
+        .at("client-transport-security.auto-tls"),
     Flag::new("peer-cert-file", Kind::Text, "", "Certificate for other members, PEM.")
         .at("peer-transport-security.cert-file"),
     Flag::new("peer-key-file", Kind::Text, "", "Its key, PEM.").at("peer-transport-security.key-file"),
@@ -59,15 +58,13 @@ pub(super) const SECURITY: &[Flag] = &[
     )
     .at("peer-transport-security.allowed-hostname"),
     Flag::new("peer-auto-tls", Kind::Bool, "false", "TLS for members with a certificate of our own making.")
-        .at("peer-transport-security.auto-tls")
-        .refused(),
+        .at("peer-transport-security.auto-tls"),
     Flag::new(
         "self-signed-cert-validity",
         Kind::Unsigned,
         "1",
         "Years for which certificates of our own making last.",
-    )
-    .not_yet(),
+    ),
     Flag::new("peer-crl-file", Kind::Text, "", "Revocation list for certificates of other members.")
         .nowhere(),
     Flag::new(

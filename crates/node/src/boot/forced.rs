@@ -56,7 +56,10 @@ fn members_after<'a>(
 ) -> Result<BTreeSet<MemberId>, BootError> {
     for entry in entries.filter(|entry| entry.kind == EntryKind::ConfChange) {
         let change = raftpb::ConfChange::decode(entry.data.clone()).map_err(|error| {
-            BootError::Mismatch(format!("the conf change at log index {} cannot be read: {error}", entry.index))
+            BootError::Mismatch(format!(
+                "the conf change at log index {} cannot be read: {error}",
+                entry.index
+            ))
         })?;
         let id = MemberId(change.node_id());
         match change.r#type() {

@@ -33,6 +33,7 @@ fn cases() -> Vec<&'static Case> {
         crate::metrics::CASES,
         crate::flags::CASES,
         crate::startup::CASES,
+        crate::discovery::CASES,
         crate::bad_input::CASES,
         crate::process::CASES,
     ];

@@ -6,6 +6,7 @@ mod bad_input;
 mod common;
 mod coverage;
 mod damage;
+mod discovery;
 mod errors;
 mod flags;
 mod gaps;

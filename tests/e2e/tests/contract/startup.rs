@@ -66,7 +66,7 @@ fn refused(data: &Path, flags: &[&str]) -> Exit {
 }
 
 /// The text of a row, as far as it has no placeholders.
-fn assert_says(exit: &Exit, row: &str, parts: &[&str]) {
+pub(crate) fn assert_says(exit: &Exit, row: &str, parts: &[&str]) {
     let promised = table::row("errors", row);
     let text = promised.cell("message");
     let told: String = exit.log().iter().flat_map(|line| [&line["msg"], &line["error"]]).map(shown).collect();

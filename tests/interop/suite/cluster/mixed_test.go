@@ -111,6 +111,19 @@ func (g *group) sameFurniture() {
 	}
 }
 
+// TestAutoTLS lets members make their certificates themselves.
+func TestAutoTLS(t *testing.T) {
+	bins := kinds(t, "ett")
+	g := groupOf(t, limit, harness.StartAutoTLSCluster(t, nil, bins...))
+	for i := range 2 {
+		g.lead(i)
+		g.write(20)
+	}
+	g.Members[1].Kill()
+	g.Revive(1, bins[1])
+	g.agree()
+}
+
 // TestPeerTLS lets members speak with certificates only: either leads, and each gets
 // a snapshot from the other kind.
 func TestPeerTLS(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 
 var (
 	stepsFlag = flag.Int("steps", envInt("DIFF_STEPS", 5000), "number of random steps")
-	leastFlag = flag.Int("least", 0, "how often each feature of the generator must be drawn")
+	leastFlag = flag.Int("least", 0, "how often each feature of the generator must be drawn; half of the steps then go after the rarest")
 	lessFlag  = flag.String("without", os.Getenv("DIFF_WITHOUT"), "kinds of steps to leave out, for example auth,lock,watch")
 	minFlag   = flag.Bool("minimise", false, "after a difference, search for a shorter sequence that shows it")
 	seedFlag  = flag.Uint64("seed", uint64(envInt("DIFF_SEED", 0)), "seed of the steps; 0 takes the clock")
@@ -71,6 +71,9 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 	}
 	d := newDriver(a, b, seed, requestLimit, allowed)
 	d.gen.leftOut = leftOut(t, target)
+	if *leastFlag > 0 {
+		d.gen.balance = &balance{least: *leastFlag}
+	}
 	start := time.Now()
 	err = d.run(t.Context(), steps)
 	t.Logf("%d steps in %s; the generator drew\n%s", d.index, time.Since(start).Round(time.Millisecond), table(d.gen.counts))

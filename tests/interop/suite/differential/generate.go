@@ -57,6 +57,8 @@ type generator struct {
 	lifetime context.Context
 	// queue holds steps that must come next.
 	queue []planned
+	// balance draws more often what is rare; nil draws by weight alone.
+	balance *balance
 }
 
 func newGenerator(seed uint64, past *history, limit int) *generator {
@@ -85,7 +87,7 @@ func (g *generator) next() planned {
 	if len(g.queue) > 0 {
 		p, g.queue = g.queue[0], g.queue[1:]
 	} else {
-		p = g.draw(g.without(g.menu()))
+		p = g.drawBalanced(g.without(g.menu()))
 	}
 	g.mark(p.feature)
 	inner := p.observe
@@ -136,15 +138,16 @@ func (g *generator) without(menu []choice) []choice {
 	return slices.DeleteFunc(menu, func(c choice) bool { return slices.Contains(g.leftOut, c.kind) })
 }
 
-func (g *generator) draw(menu []choice) planned {
+// draw picks an alternative by weight.
+func (g *generator) draw(menu []choice) int {
 	total := 0
 	for _, c := range menu {
 		total += c.weight
 	}
 	n := g.rng.IntN(total)
-	for _, c := range menu {
+	for i, c := range menu {
 		if n -= c.weight; n < 0 {
-			return c.make()
+			return i
 		}
 	}
 	panic("weights do not add up")

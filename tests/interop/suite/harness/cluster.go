@@ -50,6 +50,20 @@ func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, bins)
 }
 
+// StartDiscovered is [StartCluster] without --initial-cluster: args say how members
+// find each other.
+func StartDiscovered(t testing.TB, args []string, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args, discovers: true}, bins)
+}
+
+// StartAutoTLSCluster is [StartCluster] with TLS between members, whose certificates
+// prove nothing.
+func StartAutoTLSCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args, autoTLS: true}, bins)
+}
+
 func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
 	t.Helper()
 	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
@@ -87,7 +101,7 @@ func (c *Cluster) options(i int, state string) Options {
 
 // entry is a member's part of --initial-cluster.
 func (c *Cluster) entry(i int, at ports) string {
-	return fmt.Sprintf("m%d=%s%s", i, c.base.scheme(), at.peer)
+	return fmt.Sprintf("m%d=%s%s", i, c.base.peerScheme(), at.peer)
 }
 
 // Swap ends a member and starts another binary on its directory and ports.
@@ -210,7 +224,7 @@ func (c *Cluster) Join(ctx context.Context, bin Binary, learner bool) (*Server, 
 	api := c.Members[c.Running()[0]].Client(c.t)
 	var added *pb.MemberAddResponse
 	c.untilHealthy(ctx, func() (err error) {
-		added, err = api.Cluster.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{c.base.scheme() + at.peer}, IsLearner: learner})
+		added, err = api.Cluster.MemberAdd(ctx, &pb.MemberAddRequest{PeerURLs: []string{c.base.peerScheme() + at.peer}, IsLearner: learner})
 		return err
 	})
 	i := len(c.peers)

@@ -24,23 +24,28 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 	if opts.Metrics {
 		args = append(args, "--listen-metrics-urls=http://"+at.metrics)
 	}
-	advertised := scheme + advertisedPeer
+	if opts.autoTLS {
+		args = append(args, "--peer-auto-tls")
+	}
+	advertised := opts.peerScheme() + advertisedPeer
 	member := membership{name: "m0", initial: "m0=" + advertised, state: "new"}
 	if opts.member != nil {
-		advertised, member = scheme+at.peer, *opts.member
+		advertised, member = opts.peerScheme()+at.peer, *opts.member
 	}
 	args = append(args,
 		"--name="+member.name,
 		"--data-dir="+opts.DataDir,
 		"--listen-client-urls="+scheme+at.client,
 		"--advertise-client-urls="+scheme+at.client,
-		"--listen-peer-urls="+scheme+at.peer,
+		"--listen-peer-urls="+opts.peerScheme()+at.peer,
 		"--initial-advertise-peer-urls="+advertised,
-		"--initial-cluster="+member.initial,
 		"--initial-cluster-state="+member.state,
 		"--initial-cluster-token=interop",
 		"--log-level=info",
 	)
+	if !opts.discovers {
+		args = append(args, "--initial-cluster="+member.initial)
+	}
 	return path, append(args, opts.Args...), nil
 }
 

@@ -48,16 +48,28 @@ type Options struct {
 	// AsEtcd calls mainstay through a symbolic link named etcd.
 	AsEtcd bool
 
+	// autoTLS makes peer URLs https, with certificates of the members' own making.
+	autoTLS bool
+	// discovers leaves out --initial-cluster.
+	discovers bool
 	// member is set for members of a [Cluster].
 	member *membership
 }
 
-// scheme begins the URLs of clients and members.
+// scheme begins the URLs of clients.
 func (o Options) scheme() string {
 	if o.TLS != nil {
 		return "https://"
 	}
 	return "http://"
+}
+
+// peerScheme begins the URLs of members.
+func (o Options) peerScheme() string {
+	if o.autoTLS {
+		return "https://"
+	}
+	return o.scheme()
 }
 
 // membership is how a server finds its cluster.
