@@ -27,6 +27,8 @@ type Cluster struct {
 
 	t    testing.TB
 	base Options
+	// places are those of the first members; later ones are at home.
+	places []Place
 	// peers are the entries of --initial-cluster by position, empty for a removed
 	// member.
 	peers []string
@@ -36,7 +38,13 @@ type Cluster struct {
 // They end with the test.
 func StartCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	return startCluster(t, Options{Args: args}, bins)
+	return startCluster(t, Options{Args: args}, make([]Place, len(bins)), bins)
+}
+
+// StartPlacedCluster is [StartCluster] with a place for each member.
+func StartPlacedCluster(t testing.TB, args []string, places []Place, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args}, places, bins)
 }
 
 // StartSecureCluster is [StartCluster] with certificates required from clients and
@@ -47,18 +55,19 @@ func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, bins)
+	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, make([]Place, len(bins)), bins)
 }
 
-func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
+func startCluster(t testing.TB, base Options, places []Place, bins []Binary) *Cluster {
 	t.Helper()
 	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
-	c := &Cluster{t: t, base: base}
+	c := &Cluster{t: t, base: base, places: places}
 	at, err := freePortsFor(len(bins))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range bins {
+		places[i].move(&at[i])
 		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
@@ -79,6 +88,9 @@ func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
 
 func (c *Cluster) options(i int, state string) Options {
 	opts := c.base
+	if i < len(c.places) {
+		opts.command = c.places[i].Command
+	}
 	opts.DataDir = filepath.Join(opts.WorkDir, fmt.Sprintf("m%d", i))
 	present := slices.DeleteFunc(slices.Clone(c.peers), func(entry string) bool { return entry == "" })
 	opts.member = &membership{name: fmt.Sprintf("m%d", i), initial: strings.Join(present, ","), state: state}
@@ -87,7 +99,7 @@ func (c *Cluster) options(i int, state string) Options {
 
 // entry is a member's part of --initial-cluster.
 func (c *Cluster) entry(i int, at ports) string {
-	return fmt.Sprintf("m%d=%s%s", i, c.base.scheme(), at.peer)
+	return fmt.Sprintf("m%d=%s%s", i, c.base.scheme(), at.announced())
 }
 
 // Swap ends a member and starts another binary on its directory and ports.

@@ -50,6 +50,8 @@ type Options struct {
 
 	// member is set for members of a [Cluster].
 	member *membership
+	// command precedes the command line.
+	command []string
 }
 
 // scheme begins the URLs of clients and members.

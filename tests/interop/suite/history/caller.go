@@ -63,15 +63,23 @@ func (w *caller) call(ctx context.Context) {
 	}
 }
 
-// insist reads a key until there is an answer.
-func (w *caller) insist(ctx context.Context, key string) error {
+// once makes one call of a kind and keeps it.
+func (w *caller) once(ctx context.Context, kind Kind, key string, limit time.Duration) Op {
+	w.calls++
+	op := Op{Client: w.id, Member: w.member, Kind: kind, Key: key, Value: fmt.Sprintf("%d.%d", w.id, w.calls)}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if w.do(ctx, &op) {
+		w.r.add(op)
+	}
+	return op
+}
+
+// insist makes a call until there is an answer.
+func (w *caller) insist(ctx context.Context, kind Kind, key string, limit time.Duration) error {
 	for {
-		op := Op{Client: w.id, Member: w.member, Key: key, Kind: Get}
-		within, cancel := context.WithTimeout(ctx, longCallWait)
-		w.do(within, &op)
-		cancel()
+		op := w.once(ctx, kind, key, limit)
 		if op.Known {
-			w.r.add(op)
 			return nil
 		}
 		select {

@@ -84,7 +84,7 @@ func killMinority(t *testing.T, c *harness.Cluster, r *Recorder, rng *rand.Rand,
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), progressWait)
 	defer cancel()
-	if _, err := r.AwaitWrite(ctx, members[some:]...); err != nil {
+	if _, err := r.Write(ctx, members[some:]...); err != nil {
 		t.Fatal(err)
 	}
 	answered(t, r, answersBetween)

@@ -20,6 +20,10 @@ const (
 	// off, shall still have calls to answer when it comes back.
 	callWait     = time.Second
 	longCallWait = 15 * time.Second
+	// probeWait bounds each attempt of [Recorder.Write].
+	probeWait = 300 * time.Millisecond
+	// firstProbe is above the numbers of all clients.
+	firstProbe = 1000
 	// keysAtOnce is how many keys the clients share.
 	keysAtOnce = 3
 	// refusedPause is how long a client waits after an error, lest it asks a member that
@@ -48,8 +52,8 @@ type Recorder struct {
 	ops []Op
 	// turn is the number of the keys in use.
 	turn int
-	// wrote holds for each member the call time of the newest acknowledged write.
-	wrote []time.Duration
+	// probes is the number of callers that were made beside the clients.
+	probes int
 	// acked counts known calls; grown is closed and replaced with each.
 	acked int
 	grown chan struct{}
@@ -60,10 +64,7 @@ type Recorder struct {
 func Record(t testing.TB, c *harness.Cluster, load Load) *Recorder {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	r := &Recorder{stop: stop, began: time.Now(), grown: make(chan struct{}), wrote: make([]time.Duration, len(c.Members))}
-	for i := range r.wrote {
-		r.wrote[i] = -1
-	}
+	r := &Recorder{stop: stop, began: time.Now(), grown: make(chan struct{})}
 	for _, s := range c.Members {
 		r.addrs = append(r.addrs, s.Addr)
 	}
@@ -125,49 +126,91 @@ func (r *Recorder) add(op Op) {
 		return
 	}
 	r.acked++
-	if op.Wrote() {
-		r.wrote[op.Member] = max(r.wrote[op.Member], op.Call)
-	}
 	close(r.grown)
 	r.grown = make(chan struct{})
 }
 
 // Await waits until n more calls are answered.
 func (r *Recorder) Await(ctx context.Context, n int) error {
-	enough := -1
-	return r.until(ctx, fmt.Sprintf("%d more calls are not answered", n), func() bool {
-		if enough < 0 {
-			enough = r.acked + n
-		}
-		return r.acked >= enough
-	})
-}
-
-// AwaitWrite waits until one of these members acknowledges a write that it was asked for
-// from now on, and returns how long that took.
-func (r *Recorder) AwaitWrite(ctx context.Context, members ...int) (time.Duration, error) {
-	since := r.Now()
-	err := r.until(ctx, fmt.Sprintf("no write is acknowledged by any of the members %v", members), func() bool {
-		return slices.ContainsFunc(members, func(m int) bool { return r.wrote[m] >= since })
-	})
-	return r.Now() - since, err
-}
-
-// until waits for something that changes with each answer.
-func (r *Recorder) until(ctx context.Context, otherwise string, holds func() bool) error {
+	r.mu.Lock()
+	enough := r.acked + n
+	r.mu.Unlock()
 	for {
 		r.mu.Lock()
-		done, grown := holds(), r.grown
+		has, grown := r.acked, r.grown
 		r.mu.Unlock()
-		if done {
+		if has >= enough {
 			return nil
 		}
 		select {
 		case <-grown:
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w", otherwise, context.Cause(ctx))
+			return fmt.Errorf("%d of %d calls are answered: %w", has, enough, context.Cause(ctx))
 		}
 	}
+}
+
+// Write puts at all of these members, again and again, until one of them acknowledges, and
+// returns how long that took. These puts are part of the history.
+func (r *Recorder) Write(ctx context.Context, members ...int) (time.Duration, error) {
+	since := time.Now()
+	ctx, stop := context.WithCancel(ctx)
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	defer stop()
+	errs := make(chan error, len(members))
+	for _, member := range members {
+		w, err := r.probe(member)
+		if err != nil {
+			return 0, err
+		}
+		wait.Go(func() {
+			defer w.api.Close()
+			errs <- w.insist(ctx, Put, r.key(w.rng), probeWait)
+		})
+	}
+	var last error
+	for range members {
+		if last = <-errs; last == nil {
+			return time.Since(since), nil
+		}
+	}
+	return time.Since(since), fmt.Errorf("no put is acknowledged by any of the members %v: %w", members, last)
+}
+
+// Try makes one call of each kind at each of the members, and returns those that are
+// answered. They are part of the history.
+func (r *Recorder) Try(ctx context.Context, members ...int) ([]Op, error) {
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	var answered []Op
+	for _, member := range members {
+		for _, kind := range []Kind{Get, Put, Delete, Swap} {
+			w, err := r.probe(member)
+			if err != nil {
+				return nil, err
+			}
+			wait.Go(func() {
+				defer w.api.Close()
+				if op := w.once(ctx, kind, r.key(w.rng), callWait); op.Known {
+					mu.Lock()
+					defer mu.Unlock()
+					answered = append(answered, op)
+				}
+			})
+		}
+	}
+	wait.Wait()
+	return answered, nil
+}
+
+// probe makes a caller beside the clients.
+func (r *Recorder) probe(member int) (*caller, error) {
+	r.mu.Lock()
+	r.probes++
+	id := firstProbe + r.probes
+	r.mu.Unlock()
+	return r.dial(member, id, uint64(id))
 }
 
 // End stops the clients and waits for them.
@@ -190,32 +233,19 @@ func (r *Recorder) Answered(from, to time.Duration, members ...int) []Op {
 	return all
 }
 
-// Asked counts the calls at some members that began between two times.
-func (r *Recorder) Asked(from, to time.Duration, members ...int) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := 0
-	for _, op := range r.ops {
-		if op.Call >= from && op.Call < to && slices.Contains(members, op.Member) {
-			n++
-		}
-	}
-	return n
-}
-
 // Check ends the clients, reads every key once more from every member, and judges the
 // history.
 func (r *Recorder) Check(ctx context.Context, t testing.TB) {
 	t.Helper()
 	r.End()
 	for member := range r.addrs {
-		w, err := r.dial(member, len(r.addrs)*100+member, 0)
+		w, err := r.probe(member)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for turn := range r.turn + 1 {
 			for n := range keysAtOnce {
-				if err := w.insist(ctx, keyName(turn, n)); err != nil {
+				if err := w.insist(ctx, Get, keyName(turn, n), longCallWait); err != nil {
 					t.Errorf("member %d does not answer: %v", member, err)
 				}
 			}
