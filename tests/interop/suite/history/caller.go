@@ -115,7 +115,7 @@ func (w *caller) ask(ctx context.Context, op *Op) (*pb.ResponseHeader, error) {
 	put := &pb.PutRequest{Key: key, Value: []byte(op.Value), PrevKv: true}
 	switch op.Kind {
 	case Get:
-		r, err := w.api.KV.Range(ctx, &pb.RangeRequest{Key: key})
+		r, err := w.api.KV.Range(ctx, &pb.RangeRequest{Key: key, Serializable: w.r.serializable})
 		op.Before = first(r.GetKvs())
 		return r.GetHeader(), err
 	case Put:

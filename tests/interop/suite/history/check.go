@@ -19,9 +19,18 @@ const (
 	shownOps = 60
 )
 
-// Check fails the test if the history has no explanation. Drawings of faulty keys go to
+// Judge returns what is wrong with a history, nil if it has an explanation.
+func Judge(ops []Op) error {
+	err := checkRevisions(ops)
+	for _, f := range checkKeys(ops) {
+		err = errors.Join(err, f.err)
+	}
+	return err
+}
+
+// check fails the test if the history has no explanation. Drawings of faulty keys go to
 // the test's artifacts (go test -artifacts).
-func Check(t testing.TB, ops []Op) {
+func check(t testing.TB, ops []Op) {
 	t.Helper()
 	if err := checkRevisions(ops); err != nil {
 		t.Error(err)

@@ -104,10 +104,7 @@ func TestSelfJudgement(t *testing.T) {
 		}, "two writes have one revision"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := checkRevisions(c.ops)
-			for _, f := range checkKeys(c.ops) {
-				err = errors.Join(err, f.err)
-			}
+			err := Judge(c.ops)
 			if c.fault == "" && err != nil || c.fault != "" && (err == nil || !strings.Contains(err.Error(), c.fault)) {
 				t.Errorf("want %q, got %v", c.fault, err)
 			}

@@ -1,10 +1,12 @@
 package partitions
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"mainstay.dev/tests/interop/suite/harness"
+	"mainstay.dev/tests/interop/suite/history"
 )
 
 // flapMost is the longest time for which flapping links drop packets, or pass them.
@@ -49,7 +51,7 @@ func (x *trial) hold(t *testing.T, n *network, p parts) {
 		x.serves(t, p.serving...)
 	}
 	x.refuses(t, since, p.silent...)
-	x.last(t, since)
+	x.lasts(t, since+*holdFlag)
 	// Once more: by now everybody has noticed.
 	x.refuses(t, since, p.silent...)
 	if len(p.serving) > 0 {
@@ -63,11 +65,27 @@ func (x *trial) flap(t *testing.T, n *network, p parts) {
 	for since := x.Now(); x.Now()-since < 2**holdFlag; {
 		for _, dropped := range [][]link{p.dropped, nil} {
 			n.drop(dropped...)
-			select {
-			case <-t.Context().Done():
-				t.Fatal(t.Context().Err())
-			case <-time.After(time.Duration(x.rng.Int64N(int64(flapMost)))):
-			}
+			x.lasts(t, x.Now()+time.Duration(x.rng.Int64N(int64(flapMost))))
 		}
+	}
+}
+
+// TestSelfStale lets clients read what the member itself has, of etcd that is cut apart:
+// that such reads are stale must be found.
+func TestSelfStale(t *testing.T) {
+	needNetwork(t)
+	t.Parallel()
+	etcd := harness.MustEtcd(t, "3.7")
+	n := newNetwork(t, 3)
+	c := harness.StartPlacedCluster(t, nil, n.places(), etcd, etcd, etcd)
+	x := newTrial(c, history.Record(t, c, history.Load{Clients: 2, Pause: 10 * time.Millisecond, Seed: *seedFlag, Serializable: true}))
+	p := apart([]int{0, 1, 2}, []int{x.leader(t)})
+	n.drop(p.dropped...)
+	x.serves(t, p.serving...)
+	x.lasts(t, x.Now()+*holdFlag)
+	n.heal()
+	err := history.Judge(x.Ops())
+	if err == nil || !strings.Contains(err.Error(), "not linearizable") || !strings.Contains(err.Error(), "revisions step back") {
+		t.Errorf("stale reads are not found: %v", err)
 	}
 }

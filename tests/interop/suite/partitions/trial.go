@@ -69,11 +69,11 @@ func eachCombination(t *testing.T, test func(t *testing.T, bins []harness.Binary
 func begin(t *testing.T, places []harness.Place, bins []harness.Binary) *trial {
 	t.Helper()
 	c := harness.StartPlacedCluster(t, []string{"--snapshot-count=500", "--snapshot-catchup-entries=100"}, places, bins...)
-	return &trial{
-		Cluster:  c,
-		Recorder: history.Record(t, c, history.Load{Clients: 2, Pause: 40 * time.Millisecond, Seed: *seedFlag}),
-		rng:      rand.New(rand.NewPCG(*seedFlag, uint64(len(bins)))),
-	}
+	return newTrial(c, history.Record(t, c, history.Load{Clients: 2, Pause: 40 * time.Millisecond, Seed: *seedFlag}))
+}
+
+func newTrial(c *harness.Cluster, r *history.Recorder) *trial {
+	return &trial{Cluster: c, Recorder: r, rng: rand.New(rand.NewPCG(*seedFlag, uint64(len(c.Members))))}
 }
 
 // end judges.
@@ -119,13 +119,13 @@ func (x *trial) refuses(t *testing.T, since time.Duration, members ...int) {
 	}
 }
 
-// last waits until a fault lasted long enough.
-func (x *trial) last(t *testing.T, since time.Duration) {
+// lasts waits until a time by the recorder's clock: that of the end of a fault.
+func (x *trial) lasts(t *testing.T, end time.Duration) {
 	t.Helper()
 	select {
 	case <-t.Context().Done():
 		t.Fatal(t.Context().Err())
-	case <-time.After(since + *holdFlag - x.Now()):
+	case <-time.After(end - x.Now()):
 	}
 }
 
