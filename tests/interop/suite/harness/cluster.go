@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,29 +62,50 @@ func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 func startCluster(t testing.TB, base Options, places []Place, bins []Binary) *Cluster {
 	t.Helper()
 	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
-	c := &Cluster{t: t, base: base, places: places}
+	for try := range portTries {
+		c := &Cluster{t: t, base: base, places: places}
+		err := c.bring(bins)
+		if err != nil && try < portTries-1 && slices.ContainsFunc(c.Members, (*Server).portTaken) {
+			for _, s := range c.Members {
+				s.Kill()
+				_ = os.RemoveAll(s.DataDir)
+			}
+			continue
+		}
+		for _, s := range c.Members {
+			endWith(t, s)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	panic("unreachable")
+}
+
+// bring starts all members of a new cluster.
+func (c *Cluster) bring(bins []Binary) error {
 	at, err := freePortsFor(len(bins))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for i := range bins {
-		places[i].move(&at[i])
+		c.places[i].move(&at[i])
 		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
 		s, err := spawn(bin, c.options(i, "new"), at[i])
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		endWith(t, s)
 		c.Members = append(c.Members, s)
 	}
 	for _, s := range c.Members {
-		if err := s.waitReady(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := s.waitReady(c.t.Context()); err != nil {
+			return err
 		}
 	}
-	return c
+	return nil
 }
 
 func (c *Cluster) options(i int, state string) Options {

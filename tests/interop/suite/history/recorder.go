@@ -210,6 +210,27 @@ func (r *Recorder) Try(ctx context.Context, members ...int) ([]Op, error) {
 	return answered, nil
 }
 
+// Read gets every key that was ever in use from a member. These reads are part of the
+// history.
+func (r *Recorder) Read(ctx context.Context, member int) error {
+	w, err := r.probe(member)
+	if err != nil {
+		return err
+	}
+	defer w.api.Close()
+	r.mu.Lock()
+	turns := r.turn + 1
+	r.mu.Unlock()
+	for turn := range turns {
+		for n := range keysAtOnce {
+			if err := w.insist(ctx, Get, keyName(turn, n), longCallWait); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // probe makes a caller beside the clients.
 func (r *Recorder) probe(member int) (*caller, error) {
 	r.mu.Lock()
@@ -251,18 +272,9 @@ func (r *Recorder) Check(ctx context.Context, t testing.TB) {
 	t.Helper()
 	r.End()
 	for member := range r.addrs {
-		w, err := r.probe(member)
-		if err != nil {
-			t.Fatal(err)
+		if err := r.Read(ctx, member); err != nil {
+			t.Errorf("member %d does not answer: %v", member, err)
 		}
-		for turn := range r.turn + 1 {
-			for n := range keysAtOnce {
-				if err := w.insist(ctx, Get, keyName(turn, n), longCallWait); err != nil {
-					t.Errorf("member %d does not answer: %v", member, err)
-				}
-			}
-		}
-		_ = w.api.Close()
 	}
 	unknown, wrote := 0, 0
 	for _, op := range r.ops {

@@ -12,9 +12,6 @@ import (
 // insideEnv tells the test binary that it runs in a network namespace of its own.
 const insideEnv = "PARTITIONS_INSIDE"
 
-// noNetwork is why there are no network namespaces, nil if there are.
-var noNetwork error
-
 // TestMain runs the tests in a new network namespace, in which they may do as they like.
 // Users who may not make one, not even together with a user namespace, get the tests that
 // need none.

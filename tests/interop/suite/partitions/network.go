@@ -14,6 +14,9 @@ import (
 	"mainstay.dev/tests/interop/suite/harness"
 )
 
+// noNetwork is why there are no network namespaces, nil if there are.
+var noNetwork error
+
 // networks counts those that were made. Each has a subnet.
 var networks atomic.Int32
 
@@ -104,6 +107,19 @@ func (n *network) places() []harness.Place {
 	var places []harness.Place
 	for _, h := range n.hosts {
 		places = append(places, harness.Place{Host: h.addr, Command: h.enter()})
+	}
+	return places
+}
+
+// loopback are places without a network between them. In a namespace that nobody else uses
+// they have addresses for themselves, so that no port is taken while a member is down.
+func loopback(members int) []harness.Place {
+	places := make([]harness.Place, members)
+	if noNetwork == nil {
+		number := networks.Add(1)
+		for i := range places {
+			places[i].Host = fmt.Sprintf("127.77.%d.%d", number, i+1)
+		}
 	}
 	return places
 }

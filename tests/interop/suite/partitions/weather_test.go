@@ -30,7 +30,7 @@ var weathers = []struct {
 // TestWeather lets members talk through forwarders that delay, stall and reset.
 func TestWeather(t *testing.T) {
 	eachCombination(t, func(t *testing.T, bins []harness.Binary) {
-		places := make([]harness.Place, len(bins))
+		places := loopback(len(bins))
 		forwarders := make([]*forwarder, len(bins))
 		for i := range places {
 			places[i].Front = func(peer string) string {
@@ -105,7 +105,7 @@ func TestPauses(t *testing.T) {
 		pauses = append(pauses, d)
 	}
 	eachCombination(t, func(t *testing.T, bins []harness.Binary) {
-		x := begin(t, make([]harness.Place, len(bins)), bins)
+		x := begin(t, loopback(len(bins)), bins)
 		for round := range *roundsFlag {
 			for _, d := range pauses {
 				for from, who := range []string{"leader", "follower"} {
