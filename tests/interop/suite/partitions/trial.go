@@ -25,7 +25,7 @@ const (
 	serveWait = 10 * time.Second
 	// healWait bounds the time from the end of a fault until every member acknowledges a
 	// write.
-	healWait = 10 * time.Second
+	healWait = 15 * time.Second
 	// endWait bounds the last reads and the comparison of all members.
 	endWait = 30 * time.Second
 )
