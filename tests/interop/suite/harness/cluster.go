@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ type Cluster struct {
 
 	t    testing.TB
 	base Options
+	// places are those of the first members; later ones are at home.
+	places []Place
 	// peers are the entries of --initial-cluster by position, empty for a removed
 	// member.
 	peers []string
@@ -36,7 +39,13 @@ type Cluster struct {
 // They end with the test.
 func StartCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	return startCluster(t, Options{Args: args}, bins)
+	return startCluster(t, Options{Args: args}, make([]Place, len(bins)), bins)
+}
+
+// StartPlacedCluster is [StartCluster] with a place for each member.
+func StartPlacedCluster(t testing.TB, args []string, places []Place, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args}, places, bins)
 }
 
 // StartSecureCluster is [StartCluster] with certificates required from clients and
@@ -47,52 +56,77 @@ func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, bins)
+	return startCluster(t, Options{Args: args, TLS: certs, Metrics: true}, make([]Place, len(bins)), bins)
 }
 
 // StartDiscovered is [StartCluster] without --initial-cluster: args say how members
 // find each other.
 func StartDiscovered(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	return startCluster(t, Options{Args: args, discovers: true}, bins)
+	return startCluster(t, Options{Args: args, discovers: true}, make([]Place, len(bins)), bins)
 }
 
 // StartAutoTLSCluster is [StartCluster] with TLS between members, whose certificates
 // prove nothing.
 func StartAutoTLSCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
-	return startCluster(t, Options{Args: args, autoTLS: true}, bins)
+	return startCluster(t, Options{Args: args, autoTLS: true}, make([]Place, len(bins)), bins)
 }
 
-func startCluster(t testing.TB, base Options, bins []Binary) *Cluster {
+func startCluster(t testing.TB, base Options, places []Place, bins []Binary) *Cluster {
 	t.Helper()
 	base.WorkDir, base.Args = t.TempDir(), append(append([]string{}, clusterArgs...), base.Args...)
-	c := &Cluster{t: t, base: base}
+	for try := range portTries {
+		c := &Cluster{t: t, base: base, places: places}
+		err := c.bring(bins)
+		if err != nil && try < portTries-1 && slices.ContainsFunc(c.Members, (*Server).portTaken) {
+			for _, s := range c.Members {
+				s.Kill()
+				_ = os.RemoveAll(s.DataDir)
+			}
+			continue
+		}
+		for _, s := range c.Members {
+			endWith(t, s)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	panic("unreachable")
+}
+
+// bring starts all members of a new cluster.
+func (c *Cluster) bring(bins []Binary) error {
 	at, err := freePortsFor(len(bins))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	for i := range bins {
+		c.places[i].move(&at[i])
 		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
 		s, err := spawn(bin, c.options(i, "new"), at[i])
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
-		endWith(t, s)
 		c.Members = append(c.Members, s)
 	}
 	for _, s := range c.Members {
-		if err := s.waitReady(t.Context()); err != nil {
-			t.Fatal(err)
+		if err := s.waitReady(c.t.Context()); err != nil {
+			return err
 		}
 	}
-	return c
+	return nil
 }
 
 func (c *Cluster) options(i int, state string) Options {
 	opts := c.base
+	if i < len(c.places) {
+		opts.command = c.places[i].Command
+	}
 	opts.DataDir = filepath.Join(opts.WorkDir, fmt.Sprintf("m%d", i))
 	present := slices.DeleteFunc(slices.Clone(c.peers), func(entry string) bool { return entry == "" })
 	opts.member = &membership{name: fmt.Sprintf("m%d", i), initial: strings.Join(present, ","), state: state}
@@ -101,7 +135,7 @@ func (c *Cluster) options(i int, state string) Options {
 
 // entry is a member's part of --initial-cluster.
 func (c *Cluster) entry(i int, at ports) string {
-	return fmt.Sprintf("m%d=%s%s", i, c.base.peerScheme(), at.peer)
+	return fmt.Sprintf("m%d=%s%s", i, c.base.peerScheme(), at.announced())
 }
 
 // Swap ends a member and starts another binary on its directory and ports.

@@ -30,7 +30,7 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 	advertised := opts.peerScheme() + advertisedPeer
 	member := membership{name: "m0", initial: "m0=" + advertised, state: "new"}
 	if opts.member != nil {
-		advertised, member = opts.peerScheme()+at.peer, *opts.member
+		advertised, member = opts.peerScheme()+at.announced(), *opts.member
 	}
 	args = append(args,
 		"--name="+member.name,
@@ -46,7 +46,11 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 	if !opts.discovers {
 		args = append(args, "--initial-cluster="+member.initial)
 	}
-	return path, append(args, opts.Args...), nil
+	args = append(args, opts.Args...)
+	if len(opts.command) > 0 {
+		path, args = opts.command[0], append(append(append([]string{}, opts.command[1:]...), path), args...)
+	}
+	return path, args, nil
 }
 
 // cleanEnv is the environment without ETCD_ variables, which would be taken as
@@ -62,7 +66,19 @@ func cleanEnv() []string {
 }
 
 // ports are the listeners of one server, each HOST:PORT.
-type ports struct{ client, peer, metrics string }
+type ports struct {
+	client, peer, metrics string
+	// front is announced to other members in place of peer, if not empty.
+	front string
+}
+
+// announced is where other members find this one.
+func (p ports) announced() string {
+	if p.front != "" {
+		return p.front
+	}
+	return p.peer
+}
 
 // freePorts asks the system for unused ports on the loopback interface.
 func freePorts() (ports, error) {

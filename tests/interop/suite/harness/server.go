@@ -54,6 +54,8 @@ type Options struct {
 	discovers bool
 	// member is set for members of a [Cluster].
 	member *membership
+	// command precedes the command line.
+	command []string
 }
 
 // scheme begins the URLs of clients.
