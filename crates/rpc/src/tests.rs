@@ -81,6 +81,7 @@ fn defaults() -> Config {
             debug_vars: Arc::new(|| vec![("a".into(), "1".into()), ("b".into(), "{}".into())]),
             cors: vec!["*".into()],
             host_whitelist: vec![],
+            gateway: true,
             between_members: None,
         },
         notify: Arc::new(|_| {}),
