@@ -15,7 +15,7 @@ use crate::{
     connection::Peer,
     member::Member,
     method::{Kind, Method},
-    status::Status,
+    status::{Reason, Status},
     thread::Thread,
 };
 
@@ -79,6 +79,9 @@ async fn translate<M: Member>(
     if method.kind() != Kind::BidiStream {
         // Nothing is begun before the request is understood.
         documents.read_only(thread).await.map_err(refused)?;
+    }
+    if head.timeout.is_some_and(|timeout| timeout.is_zero()) {
+        return Err(refused(Reason::ContextDeadline.into()));
     }
     let tray = Rc::new(Tray::default());
     let mut call = Call::translated(thread, method, head, documents, Rc::clone(&tray));

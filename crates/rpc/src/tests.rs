@@ -5,6 +5,7 @@ mod client;
 mod counts;
 mod fake;
 mod flow;
+mod gateway;
 mod http;
 mod keepalive;
 mod member;

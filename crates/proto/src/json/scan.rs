@@ -74,8 +74,9 @@ impl Scan {
             }
             (At::ValueOrEnd, b']') => return Ok(self.close()),
             (At::Value | At::ValueOrEnd, _) => match byte {
-                b'{' => self.descend(Open::Key, At::KeyOrEnd)?,
-                b'[' => self.descend(Open::Array, At::ValueOrEnd)?,
+                b'{' | b'[' if self.open.len() == DEPTH_MAX => return unexpected("exceeded max depth"),
+                b'{' => self.descend(Open::Key, At::KeyOrEnd),
+                b'[' => self.descend(Open::Array, At::ValueOrEnd),
                 b'"' => At::Text,
                 b'-' => At::Minus,
                 b'0' => At::Zero,
@@ -159,12 +160,9 @@ impl Scan {
         Err(Refused(format!("invalid character {} {context}", shown(byte))))
     }
 
-    fn descend(&mut self, open: Open, at: At) -> Result<At, Refused> {
-        if self.open.len() == DEPTH_MAX {
-            return Err(Refused("exceeded max depth".into()));
-        }
+    fn descend(&mut self, open: Open, at: At) -> At {
         self.open.push(open);
-        Ok(at)
+        at
     }
 
     fn close(&mut self) -> Seen {

@@ -164,10 +164,16 @@ fn depth_is_bounded() {
         .stack_size(crate::STACK_BYTES)
         .spawn(move || {
             assert!(read::<TxnRequest>(&nested(3333)).is_ok());
-            assert_eq!(read::<TxnRequest>(&nested(3334)), Err("exceeded max depth".into()));
+            assert_eq!(
+                read::<TxnRequest>(&nested(3334)),
+                Err("invalid character '{' exceeded max depth".into())
+            );
             let arrays = |levels: usize| format!(r#"{{"x":{}"#, "[".repeat(levels));
             assert_eq!(read::<TxnRequest>(&arrays(9_999)), Err("unexpected EOF".into()));
-            assert_eq!(read::<TxnRequest>(&arrays(1 << 20)), Err("exceeded max depth".into()));
+            assert_eq!(
+                read::<TxnRequest>(&arrays(1 << 20)),
+                Err("invalid character '[' exceeded max depth".into())
+            );
         })
         .unwrap()
         .join()

@@ -9,6 +9,7 @@ mod damage;
 mod errors;
 mod flags;
 mod gaps;
+mod gateway;
 mod grpc;
 mod http;
 mod metrics;
