@@ -187,11 +187,11 @@ fn values_of_a_body() {
     for byte in b" {\"ID\":\"1\"}{\"ID\":2}\n 5 null \"a}\" 7" {
         values.push(&[*byte]);
         while let Some(value) = values.next_value().unwrap() {
-            seen.push(String::from_utf8(value).unwrap());
+            seen.push(String::from_utf8(value.to_vec()).unwrap());
         }
     }
     assert_eq!(seen, [r#"{"ID":"1"}"#, r#"{"ID":2}"#, "5", "null", "\"a}\""]);
-    assert_eq!(values.last_value().unwrap().unwrap(), b"7");
+    assert_eq!(values.last_value().unwrap().unwrap(), "7");
     assert_eq!(values.last_value(), Ok(None));
     values.push(b"  \n");
     assert_eq!(values.last_value(), Ok(None));

@@ -1,5 +1,7 @@
 //! Cuts a body into JSON values.
 
+use bytes::{Buf, Bytes, BytesMut};
+
 use super::{
     Refused,
     scan::{Scan, Seen},
@@ -9,7 +11,7 @@ use super::{
 #[derive(Debug)]
 pub struct Values {
     /// Come, and not given out.
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     /// Of `bytes`, looked at.
     seen: usize,
     /// Of `bytes`, space in front of the value.
@@ -19,7 +21,7 @@ pub struct Values {
 
 impl Default for Values {
     fn default() -> Values {
-        Values { bytes: Vec::new(), seen: 0, start: 0, scan: Scan::new() }
+        Values { bytes: BytesMut::new(), seen: 0, start: 0, scan: Scan::new() }
     }
 }
 
@@ -38,7 +40,7 @@ impl Values {
     ///
     /// # Errors
     /// When what comes next is no value; so is everything behind it.
-    pub fn next_value(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+    pub fn next_value(&mut self) -> Result<Option<Bytes>, Refused> {
         while let Some(&byte) = self.bytes.get(self.seen) {
             match self.scan.push(byte)? {
                 Seen::Space => self.start = self.seen + 1,
@@ -55,7 +57,7 @@ impl Values {
     ///
     /// # Errors
     /// When the body ends within a value.
-    pub fn last_value(&mut self) -> Result<Option<Vec<u8>>, Refused> {
+    pub fn last_value(&mut self) -> Result<Option<Bytes>, Refused> {
         if let Some(value) = self.next_value()? {
             return Ok(Some(value));
         }
@@ -68,11 +70,10 @@ impl Values {
         }
     }
 
-    fn cut(&mut self, end: usize) -> Vec<u8> {
-        let rest = self.bytes.split_off(end);
-        let mut value = std::mem::replace(&mut self.bytes, rest);
-        value.drain(..self.start);
+    fn cut(&mut self, end: usize) -> Bytes {
+        let mut value = self.bytes.split_to(end);
+        value.advance(self.start);
         (self.seen, self.start, self.scan) = (0, 0, Scan::new());
-        value
+        value.freeze()
     }
 }

@@ -89,6 +89,9 @@ fn broken() -> Status {
     Status::new(Code::Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR")
 }
 
+/// JSON of a reply takes so many times its bytes, mostly: base64 and names.
+const JSON_FACTOR: usize = 2;
+
 /// Replies on their way from frames to JSON.
 struct Flow {
     running: Running,
@@ -130,11 +133,13 @@ impl Flow {
             Ok(part) => part,
             Err(end) => return Poll::Ready(Err(end)),
         };
-        Poll::Ready(match self.translate(part) {
-            Ok(()) if self.hold() => Ok(()),
-            Ok(()) => Err(Some(Status::over_budget())),
-            Err(why) => Err(Some(Status::new(Code::Internal, why.to_string()))),
-        })
+        if !self.hold(JSON_FACTOR * part.len()) {
+            return Poll::Ready(Err(Some(Status::over_budget())));
+        }
+        let translated = self.translate(part);
+        self.hold(0);
+        let wrong = |why: Malformed| Some(Status::new(Code::Internal, why.to_string()));
+        Poll::Ready(translated.map_err(wrong))
     }
 
     fn translate(&mut self, mut part: Bytes) -> Result<(), Malformed> {
@@ -178,9 +183,10 @@ impl Flow {
         Ok(())
     }
 
-    /// Holds the budget for what is here.
-    fn hold(&mut self) -> bool {
-        let bytes = self.ready.capacity() + self.writer.as_ref().map_or(0, |(writer, _)| writer.held());
+    /// Holds the budget for what is here, and for `more` bytes.
+    fn hold(&mut self, more: usize) -> bool {
+        let held = self.writer.as_ref().map_or(0, |(writer, _)| writer.held());
+        let bytes = self.ready.capacity() + held + more;
         match &mut self.hold {
             Some(hold) => hold.resize(bytes),
             None => {

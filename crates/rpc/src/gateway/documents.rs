@@ -101,16 +101,22 @@ impl Documents {
     /// What to answer instead of calling.
     pub(super) async fn read_only<M>(&mut self, thread: &Thread<M>) -> Result<(), Status> {
         let mut phase = thread.phase.clone();
-        let value = tokio::select! {
-            value = self.whole_body() => value?,
+        let read = async {
+            let value = match self.whole_body().await {
+                Ok(value) => value.map(|value| self.kind.read(&value)).transpose().map_err(invalid),
+                Err(status) => Err(status),
+            };
+            if value.is_err() {
+                self.drain().await;
+            }
+            value
+        };
+        let message = tokio::select! {
+            message = read => message?.unwrap_or_default(),
             // An error means that the server is gone, which is the same.
             _ = phase.wait_for(|phase| *phase >= Phase::Draining) => return Err(Reason::Stopped.into()),
         };
         self.body = None;
-        let message = match value {
-            Some(value) => self.kind.read(&value).map_err(invalid)?,
-            None => Vec::new(),
-        };
         self.values = Values::default();
         self.body_hold = None;
         self.admit(&message)?;
@@ -118,7 +124,7 @@ impl Documents {
         Ok(())
     }
 
-    async fn whole_body(&mut self) -> Result<Option<Vec<u8>>, Status> {
+    async fn whole_body(&mut self) -> Result<Option<Bytes>, Status> {
         let mut value = None;
         loop {
             let Some(body) = &mut self.body else { return Ok(value) };
@@ -141,6 +147,22 @@ impl Documents {
                         return Ok(value);
                     }
                 }
+            }
+        }
+    }
+
+    /// Reads on for a while without keeping anything: whoever is still sending when he is refused does not see why.
+    async fn drain(&mut self) {
+        self.values = Values::default();
+        self.body_hold = None;
+        let Some(body) = self.body.as_mut().filter(|body| !matches!(body, Inbound::Socket(_))) else {
+            return;
+        };
+        let mut left = self.len_max.saturating_mul(JSON_FACTOR);
+        while let Ok(Ok(Some(piece))) = timeout(BODY_PATIENCE, body.next()).await {
+            match left.checked_sub(piece.len()) {
+                Some(rest) => left = rest,
+                None => return,
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{pin::pin, rc::Rc, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
     header::{
         AUTHORIZATION, CONNECTION, COOKIE, ORIGIN, REFERER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -39,7 +39,9 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether a request wants to become a WebSocket.
 pub(crate) fn is_asked_for(request: &Parts) -> bool {
-    has_word(&request.headers, CONNECTION, "upgrade") && has_word(&request.headers, UPGRADE, "websocket")
+    request.version == Version::HTTP_11
+        && has_word(&request.headers, CONNECTION, "upgrade")
+        && has_word(&request.headers, UPGRADE, "websocket")
 }
 
 fn has_word(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
