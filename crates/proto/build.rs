@@ -26,9 +26,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    // The descriptors serve the test against contract/*.tsv, and later the JSON gateway.
+    // The descriptors serve the test against contract/*.tsv.
     fs::write(out.join("descriptors.bin"), prost::Message::encode_to_vec(&descriptors))?;
-    fs::write(out.join("fields.rs"), fields::table(&descriptors))?;
+    fs::write(out.join("fields.rs"), fields::tables(&descriptors))?;
     prost_build::Config::new()
         .bytes(["."])
         .enable_type_names()

@@ -144,6 +144,7 @@ fn network(settings: &Settings) -> Network {
         extensive_metrics: settings.monitoring.extensive_metrics,
         cors: listeners.cors.clone(),
         host_whitelist: listeners.host_whitelist.clone(),
+        gateway: listeners.grpc_gateway,
     }
 }
 
@@ -158,6 +159,7 @@ pub(crate) fn network_defaults() -> Network {
         extensive_metrics: false,
         cors: Vec::new(),
         host_whitelist: Vec::new(),
+        gateway: true,
     }
 }
 

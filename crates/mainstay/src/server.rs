@@ -153,6 +153,8 @@ pub struct Network {
     pub cors: Vec<String>,
     /// `--host-whitelist`.
     pub host_whitelist: Vec<String>,
+    /// `--enable-grpc-gateway`.
+    pub gateway: bool,
 }
 
 /// A running server.
@@ -333,6 +335,7 @@ fn rpc_config(
             debug_vars: Arc::new(move || debug_vars(&vars)),
             cors: network.cors.clone(),
             host_whitelist: network.host_whitelist.clone(),
+            gateway: network.gateway,
             between_members: None,
         },
         notify: Arc::new(notify),

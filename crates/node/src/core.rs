@@ -290,6 +290,7 @@ impl Core {
             status.hard_state.commit,
             self.state.applied(),
         );
+        self.summary.set_auth_enabled(self.state.auth().is_enabled());
     }
 
     fn is_leader(&self) -> bool {

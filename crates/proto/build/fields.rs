@@ -1,61 +1,119 @@
-//! Writes the table of all messages' fields that `src/decode.rs` looks wire types up in.
+//! Writes the tables of all messages, enums and methods that `src/schema.rs` holds.
 
 use std::fmt::Write;
 
-use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
+use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 /// Field numbers whose key takes one byte.
 const SHORT: std::ops::RangeInclusive<i32> = 1..=15;
 
-/// Rust source of `MESSAGES`, sorted by name.
-pub(crate) fn table(files: &FileDescriptorSet) -> String {
-    let mut messages = Vec::new();
+/// Rust source of `MESSAGES`, sorted by name, of `ENUMS`, and of `METHODS`, sorted by path.
+pub(crate) fn tables(files: &FileDescriptorSet) -> String {
+    let mut found = Found::default();
     for file in &files.file {
-        collect(file.package(), &file.message_type, &mut messages);
+        found.collect(file.package(), &file.message_type, &file.enum_type);
     }
-    messages.sort_by(|a, b| a.0.cmp(&b.0));
-    let names: Vec<&str> = messages.iter().map(|(name, _)| name.as_str()).collect();
-    let mut out = String::from("static MESSAGES: &[Schema] = &[\n");
-    for (name, message) in &messages {
+    found.messages.sort_by(|a, b| a.0.cmp(&b.0));
+    found.enums.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut out = String::from("pub(crate) static MESSAGES: &[Schema] = &[\n");
+    for (name, message) in &found.messages {
         let used = |number: &i32| message.field.iter().any(|field| field.number() == *number);
         let spare = SHORT.rev().find(|number| !used(number)).expect("a message leaves a short number unused");
-        writeln!(out, "Schema {{ name: {name:?}, spare: {spare}, fields: &[").expect("writing to memory");
+        line(&mut out, format_args!("Schema {{ name: {name:?}, spare: {spare}, fields: &["));
         let mut fields: Vec<&FieldDescriptorProto> = message.field.iter().collect();
         fields.sort_by_key(|field| field.number());
         for field in fields {
-            let (kind, packable) = kind(field, &names);
-            writeln!(out, "Field {{ number: {}, kind: {kind}, packable: {packable} }},", field.number())
-                .expect("writing to memory");
+            let oneof = field.oneof_index.map(|index| message.oneof_decl[index as usize].name());
+            let oneof = oneof.map(|oneof| format!("{name}.{oneof}"));
+            line(
+                &mut out,
+                format_args!(
+                    "Field {{ number: {}, name: {:?}, json_name: {:?}, kind: {}, repeated: {}, oneof: {oneof:?} }},",
+                    field.number(),
+                    field.name(),
+                    field.json_name(),
+                    found.kind(field),
+                    field.label().as_str_name() == "LABEL_REPEATED",
+                ),
+            );
         }
         out.push_str("] },\n");
+    }
+    out.push_str("];\nstatic ENUMS: &[&[(&str, i32)]] = &[\n");
+    for (_, values) in &found.enums {
+        let values: Vec<_> = values.value.iter().map(|value| (value.name(), value.number())).collect();
+        line(&mut out, format_args!("&{values:?},"));
+    }
+    out.push_str("];\nstatic METHODS: &[(&str, u16, u16)] = &[\n");
+    for (path, request, reply) in found.methods(files) {
+        line(&mut out, format_args!("({path:?}, {request}, {reply}),"));
     }
     out.push_str("];\n");
     out
 }
 
-/// Messages with those inside them, by full name.
-fn collect<'a>(scope: &str, found: &'a [DescriptorProto], out: &mut Vec<(String, &'a DescriptorProto)>) {
-    for message in found {
-        let name = format!("{scope}.{}", message.name());
-        collect(&name, &message.nested_type, out);
-        out.push((name, message));
-    }
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    writeln!(out, "{text}").expect("writing to memory");
 }
 
-/// A `Kind`, and whether many values may come packed into one.
-fn kind(field: &FieldDescriptorProto, names: &[&str]) -> (String, bool) {
-    let repeated = field.label().as_str_name() == "LABEL_REPEATED";
-    match field.r#type().as_str_name() {
-        "TYPE_MESSAGE" => {
-            let name = field.type_name().trim_start_matches('.');
-            let index = names.binary_search(&name).expect("a message's type is in some file");
-            (format!("Kind::Message({index})"), false)
+/// What the files declare, by full name.
+#[derive(Default)]
+struct Found<'a> {
+    messages: Vec<(String, &'a DescriptorProto)>,
+    enums: Vec<(String, &'a EnumDescriptorProto)>,
+}
+
+impl<'a> Found<'a> {
+    /// Messages and enums with those inside them.
+    fn collect(&mut self, scope: &str, messages: &'a [DescriptorProto], enums: &'a [EnumDescriptorProto]) {
+        for found in enums {
+            self.enums.push((format!("{scope}.{}", found.name()), found));
         }
-        "TYPE_STRING" => ("Kind::Text".into(), false),
-        "TYPE_BYTES" => ("Kind::Bytes".into(), false),
-        "TYPE_BOOL" | "TYPE_ENUM" | "TYPE_INT32" | "TYPE_INT64" | "TYPE_UINT32" | "TYPE_UINT64" => {
-            ("Kind::Varint".into(), repeated)
+        for message in messages {
+            let name = format!("{scope}.{}", message.name());
+            self.collect(&name, &message.nested_type, &message.enum_type);
+            self.messages.push((name, message));
         }
-        other => panic!("src/decode.rs does not know {other} of field {}", field.name()),
+    }
+
+    fn message(&self, name: &str) -> usize {
+        let name = name.trim_start_matches('.');
+        self.messages
+            .binary_search_by(|(known, _)| known.as_str().cmp(name))
+            .expect("a message's type is in some file")
+    }
+
+    fn kind(&self, field: &FieldDescriptorProto) -> String {
+        match field.r#type().as_str_name() {
+            "TYPE_MESSAGE" => format!("Kind::Message({})", self.message(field.type_name())),
+            "TYPE_ENUM" => {
+                let name = field.type_name().trim_start_matches('.');
+                let index = self.enums.binary_search_by(|(known, _)| known.as_str().cmp(name));
+                format!("Kind::Enum({})", index.expect("an enum is in some file"))
+            }
+            "TYPE_STRING" => "Kind::Text".into(),
+            "TYPE_BYTES" => "Kind::Bytes".into(),
+            "TYPE_BOOL" => "Kind::Bool".into(),
+            "TYPE_INT64" => "Kind::Int64".into(),
+            "TYPE_UINT32" => "Kind::Uint32".into(),
+            "TYPE_UINT64" => "Kind::Uint64".into(),
+            other => panic!("src/schema.rs does not know {other} of field {}", field.name()),
+        }
+    }
+
+    /// Paths with the types of request and reply.
+    fn methods(&self, files: &FileDescriptorSet) -> Vec<(String, usize, usize)> {
+        let mut methods = Vec::new();
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    let (request, reply) = (method.input_type(), method.output_type());
+                    methods.push((path, self.message(request), self.message(reply)));
+                }
+            }
+        }
+        methods.sort();
+        methods
     }
 }

@@ -12,6 +12,10 @@
 use bytes::Bytes;
 use prost::{Message, Name};
 
+use crate::schema::{
+    DELIMITED, FIXED32, FIXED64, Field, GROUP, GROUP_END, Kind, MESSAGES, Schema, VARINT, schema,
+};
+
 /// Messages lie within each other to this depth, the outermost included, as in Go's library: 4,999 transactions in a
 /// log entry.
 pub const DEPTH_MAX: usize = 10_000;
@@ -57,67 +61,8 @@ fn decode_mended<M: Message + Name + Default>(bytes: &[u8]) -> Result<M, Malform
     M::decode(Bytes::from(mended)).map_err(|_| Malformed::Wire)
 }
 
-/// What values of a field look like.
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Varint,
-    Bytes,
-    /// UTF-8.
-    Text,
-    /// Index in [`MESSAGES`].
-    Message(u16),
-}
-
-#[derive(Debug)]
-struct Field {
-    number: u32,
-    kind: Kind,
-    /// Many values may come in one length-delimited field.
-    packable: bool,
-}
-
-/// The fields of a message.
-#[derive(Debug)]
-struct Schema {
-    name: &'static str,
-    /// A number that no field has; its key takes one byte.
-    spare: u8,
-    /// Sorted by number.
-    fields: &'static [Field],
-}
-
-include!(concat!(env!("OUT_DIR"), "/fields.rs"));
-
-const VARINT: u8 = 0;
-const FIXED64: u8 = 1;
-const DELIMITED: u8 = 2;
-const GROUP: u8 = 3;
-const GROUP_END: u8 = 4;
-const FIXED32: u8 = 5;
-
-impl Field {
-    fn takes(&self, wire: u8) -> bool {
-        let natural = match self.kind {
-            Kind::Varint => VARINT,
-            Kind::Bytes | Kind::Text | Kind::Message(_) => DELIMITED,
-        };
-        wire == natural || self.packable && wire == DELIMITED
-    }
-}
-
 fn schema_of<M: Name>() -> Result<&'static Schema, Malformed> {
     schema(&M::full_name()).ok_or(Malformed::Wire)
-}
-
-fn schema(name: &str) -> Option<&'static Schema> {
-    MESSAGES.binary_search_by(|schema| schema.name.cmp(name)).ok().map(|index| &MESSAGES[index])
-}
-
-impl Schema {
-    fn field(&self, number: u32) -> Option<&Field> {
-        let index = self.fields.binary_search_by_key(&number, |field| field.number).ok()?;
-        Some(&self.fields[index])
-    }
 }
 
 /// Whether a message of so many bytes can be deeper than that.
@@ -165,7 +110,7 @@ fn mend(schema: &Schema, bytes: &mut [u8], depth: usize) -> Result<(), Malformed
         match field.kind {
             Kind::Message(inner) => mend(&MESSAGES[usize::from(inner)], value, left)?,
             Kind::Text => drop(std::str::from_utf8(value).map_err(|_| Malformed::Text)?),
-            Kind::Varint | Kind::Bytes => {}
+            _ => {}
         }
     }
     Ok(())
@@ -185,9 +130,9 @@ fn fill_with_delimited(bytes: &mut [u8]) {
 
 /// Number and wire type in front of a value.
 #[derive(Debug)]
-struct Key {
-    number: u32,
-    wire: u8,
+pub(crate) struct Key {
+    pub(crate) number: u32,
+    pub(crate) wire: u8,
     /// Where it stands.
     start: usize,
     /// Exclusive.
@@ -195,7 +140,7 @@ struct Key {
 }
 
 impl Key {
-    fn read(bytes: &[u8], at: &mut usize) -> Result<Key, Malformed> {
+    pub(crate) fn read(bytes: &[u8], at: &mut usize) -> Result<Key, Malformed> {
         let start = *at;
         let key = varint(bytes, at)?;
         match key >> 3 {
@@ -217,7 +162,7 @@ impl Key {
 }
 
 /// Goes to the end of a value, and gives its start: behind the length, when it has one.
-fn value_start(bytes: &[u8], at: &mut usize, key: &Key) -> Result<usize, Malformed> {
+pub(crate) fn value_start(bytes: &[u8], at: &mut usize, key: &Key) -> Result<usize, Malformed> {
     let mut start = *at;
     match key.wire {
         VARINT => drop(varint(bytes, at)?),
@@ -258,7 +203,7 @@ fn skip(bytes: &[u8], at: &mut usize, len: u64) -> Result<(), Malformed> {
     Ok(())
 }
 
-fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Malformed> {
+pub(crate) fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Malformed> {
     let mut rest = bytes.get(*at..).unwrap_or_default();
     let before = rest.len();
     let value = prost::encoding::decode_varint(&mut rest).map_err(|_| Malformed::Wire)?;

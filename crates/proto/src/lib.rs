@@ -2,12 +2,15 @@
 //!
 //! One module per protobuf package. `bytes` fields are [`bytes::Bytes`]: a decoded message may share the
 //! buffer it was decoded from, so whoever keeps one for long must own that buffer or copy.
-//! [`decode`] reads what others wrote, as tolerantly as etcd does. `raft` converts between the log records of
+//! [`decode`] reads what others wrote, as tolerantly as etcd does. [`json`] is the JSON form of messages, as Go's
+//! protobuf library writes and reads it. `raft` converts between the log records of
 //! [`types::raft`] and their wire form.
 #![allow(missing_docs, reason = "generated code; the fields are described in contract/*.tsv")]
 
 mod decode;
+pub mod json;
 pub mod raft;
+mod schema;
 mod txn;
 
 pub use decode::{DEPTH_MAX, Malformed, STACK_BYTES, decode};

@@ -12,10 +12,11 @@ use tokio::time::{Instant, timeout};
 use crate::{
     budget::Hold,
     connection::Peer,
-    exchange::{End, Exchange, trailers_only},
-    head,
+    exchange::{End, Exchange, GrpcLine, Line, trailers_only},
+    gateway::{Documents, Tray},
+    head::{self, Head},
     member::{Body, Caller, Member},
-    message::{self, Encoding, Messages, PREFIX_LEN, ReadError},
+    message::{self, Encoding, Framed, Messages, PREFIX_LEN, ReadError},
     method::{Kind, Method},
     metrics::ApiVersion,
     service,
@@ -61,7 +62,7 @@ impl<M: Member> Call<M> {
         wrote: &Rc<Cell<bool>>,
     ) -> Option<Call<M>> {
         let (parts, body) = request.into_parts();
-        let head = match head::parse(&parts) {
+        let mut head = match head::parse(&parts) {
             Ok(head) => head,
             Err(refusal) => {
                 // An error means that the client is gone.
@@ -74,14 +75,14 @@ impl<M: Member> Call<M> {
         let routed = Method::of_path(parts.uri.path());
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let encoding = head.encoding.unwrap_or(Encoding::Identity);
-        let mut exchange = Exchange::new(
-            Rc::clone(&thread.templates),
+        let line = GrpcLine {
+            templates: Rc::clone(&thread.templates),
             respond,
-            encoding,
-            head.content_type,
-            deadline,
-            Rc::clone(wrote),
-        );
+            stream: None,
+            content_type: head.content_type.take(),
+            wrote: Rc::clone(wrote),
+        };
+        let mut exchange = Exchange::new(Line::Grpc(line), encoding, deadline);
         let early = head.timeout.is_some_and(|timeout| timeout.is_zero());
         let method = match routed {
             Ok(method) if !early => method,
@@ -95,19 +96,40 @@ impl<M: Member> Call<M> {
             }
         };
         let common_name = if head.from_gateway { None } else { peer.common_name.clone() };
+        let messages =
+            Framed::new(body, encoding, thread.common.message_bytes_max(), Rc::clone(&thread.share));
+        Some(Call::new(thread, method, head, common_name, Messages::Framed(messages), exchange))
+    }
+
+    /// A call that the JSON gateway makes in the name of a client; its replies go on `tray`.
+    pub(crate) fn translated(
+        thread: &Rc<Thread<M>>,
+        method: Method,
+        head: Head,
+        documents: Documents,
+        tray: Rc<Tray>,
+    ) -> Call<M> {
+        let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let exchange = Exchange::new(Line::Gateway(tray), Encoding::Identity, deadline);
+        Call::new(thread, method, head, None, Messages::Json(documents), exchange)
+    }
+
+    fn new(
+        thread: &Rc<Thread<M>>,
+        method: Method,
+        head: Head,
+        common_name: Option<String>,
+        messages: Messages,
+        exchange: Exchange,
+    ) -> Call<M> {
         let version = match &head.api_version {
             Some(value) => std::str::from_utf8(value.as_bytes()).ok(),
             None => Some("unknown"),
         };
-        Some(Call {
+        Call {
             method,
             caller: Caller { token: head.token, common_name, internal: false },
-            messages: Messages::new(
-                body,
-                encoding,
-                thread.common.message_bytes_max(),
-                Rc::clone(&thread.share),
-            ),
+            messages,
             exchange,
             hold: None,
             needs_leader: head.needs_leader,
@@ -116,7 +138,7 @@ impl<M: Member> Call<M> {
             counted_sent: false,
             receiving: false,
             thread: Rc::clone(thread),
-        })
+        }
     }
 
     /// Serves the call to its end.

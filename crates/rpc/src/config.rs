@@ -241,6 +241,8 @@ pub struct Pages {
     pub cors: Vec<String>,
     /// `--host-whitelist`: hosts allowed in plain HTTP; `*` for all, empty for all likewise.
     pub host_whitelist: Vec<String>,
+    /// `--enable-grpc-gateway`: JSON under `/v3/`, for clients.
+    pub gateway: bool,
     /// Answers what members ask each other and this crate has no page for; `None` when there are no others.
     pub between_members: Option<Arc<dyn BetweenMembers>>,
 }

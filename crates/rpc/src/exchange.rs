@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::{
+    gateway::Tray,
     message::{self, Encoding},
     status::{Code, Reason, Status},
 };
@@ -95,14 +96,9 @@ pub(crate) type Cut = Pin<Box<dyn Future<Output = Status>>>;
 
 /// The reply half of one call.
 pub(crate) struct Exchange {
-    templates: Rc<Templates>,
-    respond: SendResponse<Bytes>,
-    /// Present once headers were sent.
-    stream: Option<SendStream<Bytes>>,
+    line: Line,
     /// How replies may be compressed.
     encoding: Encoding,
-    /// Instead of gRPC's plain one.
-    content_type: Option<HeaderValue>,
     deadline: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     cut: Option<Cut>,
@@ -110,32 +106,31 @@ pub(crate) struct Exchange {
     waits: u32,
     /// A part of a message was sent and its rest was not: only a reset can end the call.
     mid_message: bool,
+}
+
+/// Where replies go.
+pub(crate) enum Line {
+    /// To a client of gRPC.
+    Grpc(GrpcLine),
+    /// To the JSON gateway, which takes them one by one.
+    Gateway(Rc<Tray>),
+}
+
+/// The replies' half of a stream of HTTP/2.
+pub(crate) struct GrpcLine {
+    pub(crate) templates: Rc<Templates>,
+    pub(crate) respond: SendResponse<Bytes>,
+    /// Present once headers were sent.
+    pub(crate) stream: Option<SendStream<Bytes>>,
+    /// Instead of gRPC's plain one.
+    pub(crate) content_type: Option<HeaderValue>,
     /// Told to the connection: something was written.
-    wrote: Rc<Cell<bool>>,
+    pub(crate) wrote: Rc<Cell<bool>>,
 }
 
 impl Exchange {
-    pub(crate) fn new(
-        templates: Rc<Templates>,
-        respond: SendResponse<Bytes>,
-        encoding: Encoding,
-        content_type: Option<HeaderValue>,
-        deadline: Option<Instant>,
-        wrote: Rc<Cell<bool>>,
-    ) -> Exchange {
-        Exchange {
-            templates,
-            respond,
-            stream: None,
-            encoding,
-            content_type,
-            deadline,
-            timer: None,
-            cut: None,
-            waits: 0,
-            mid_message: false,
-            wrote,
-        }
+    pub(crate) fn new(line: Line, encoding: Encoding, deadline: Option<Instant>) -> Exchange {
+        Exchange { line, encoding, deadline, timer: None, cut: None, waits: 0, mid_message: false }
     }
 
     /// How replies may be compressed.
@@ -157,11 +152,9 @@ impl Exchange {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        let reset = match &mut self.stream {
-            Some(stream) => stream.poll_reset(cx),
-            None => self.respond.poll_reset(cx),
-        };
-        if reset.is_ready() {
+        if let Line::Grpc(line) = &mut self.line
+            && line.poll_reset(cx).is_ready()
+        {
             return Poll::Ready(End::Gone);
         }
         if let Some(cut) = &mut self.cut
@@ -195,16 +188,14 @@ impl Exchange {
     /// # Errors
     /// As [`Exchange::wait`].
     pub(crate) async fn send_part(&mut self, mut part: Bytes, last: bool) -> Result<(), End> {
-        self.send_head()?;
         while !part.is_empty() {
-            let n = match self.capacity_now(part.len()) {
-                0 => self.wait_for_capacity().await?,
-                n => n,
-            };
+            let n = self.wait_for_capacity(part.len()).await?;
             let chunk = part.split_to(n.min(part.len()));
             self.mid_message = !(last && part.is_empty());
-            self.stream().send_data(chunk, false).map_err(|_| End::Gone)?;
-            self.wrote.set(true);
+            match &mut self.line {
+                Line::Grpc(line) => line.send(chunk)?,
+                Line::Gateway(tray) => tray.put(chunk),
+            }
         }
         if last {
             self.mid_message = false;
@@ -212,13 +203,60 @@ impl Exchange {
         Ok(())
     }
 
+    /// How many bytes the client takes now, of `wanted`; waits until it takes some.
+    async fn wait_for_capacity(&mut self, wanted: usize) -> Result<usize, End> {
+        if let Line::Grpc(line) = &mut self.line {
+            line.send_head(self.encoding)?;
+            match line.capacity_now(wanted) {
+                0 => {}
+                n => return Ok(n),
+            }
+        }
+        poll_fn(|cx| {
+            let capacity = match &mut self.line {
+                Line::Grpc(line) => line.poll_capacity(cx),
+                // Whoever takes from the tray runs the call next, so nobody need be woken.
+                Line::Gateway(tray) if tray.is_free() => Poll::Ready(Ok(wanted)),
+                Line::Gateway(_) => Poll::Pending,
+            };
+            match capacity {
+                Poll::Ready(capacity) => Poll::Ready(capacity),
+                // A cut waits for the end of the message, so that the client can be told why.
+                Poll::Pending if self.mid_message => self.poll_deadline(cx).map(Err),
+                Poll::Pending => self.poll_end(cx).map(Err),
+            }
+        })
+        .await
+    }
+
+    /// Ends the call. Returns the code to count.
+    pub(crate) fn finish(&mut self, result: Result<(), End>) -> Code {
+        let status = match result {
+            Ok(()) => Some(Status::OK),
+            Err(End::Failed(status)) => Some(status),
+            Err(End::Gone) => None,
+        };
+        let code = status.as_ref().map_or(Code::Canceled, |status| status.code);
+        match &mut self.line {
+            Line::Grpc(line) => line.finish(status, self.mid_message),
+            Line::Gateway(tray) => tray.end(status.filter(|_| !self.mid_message)),
+        }
+        code
+    }
+}
+
+impl GrpcLine {
+    fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<Result<H2Reason, h2::Error>> {
+        match &mut self.stream {
+            Some(stream) => stream.poll_reset(cx),
+            None => self.respond.poll_reset(cx),
+        }
+    }
+
     /// Sends headers if none were sent, so that the client sees the stream established.
-    ///
-    /// # Errors
-    /// `Gone`.
-    pub(crate) fn send_head(&mut self) -> Result<(), End> {
+    fn send_head(&mut self, encoding: Encoding) -> Result<(), End> {
         if self.stream.is_none() {
-            let head = self.templates.head(self.encoding, self.content_type.take());
+            let head = self.templates.head(encoding, self.content_type.take());
             self.stream = Some(self.respond.send_response(head, false).map_err(|_| End::Gone)?);
             self.wrote.set(true);
         }
@@ -229,6 +267,12 @@ impl Exchange {
         self.stream.as_mut().expect("headers were sent before data")
     }
 
+    fn send(&mut self, chunk: Bytes) -> Result<(), End> {
+        self.stream().send_data(chunk, false).map_err(|_| End::Gone)?;
+        self.wrote.set(true);
+        Ok(())
+    }
+
     /// What may be sent at once, of `wanted` bytes.
     fn capacity_now(&mut self, wanted: usize) -> usize {
         let stream = self.stream();
@@ -236,35 +280,26 @@ impl Exchange {
         stream.capacity().min(wanted)
     }
 
-    async fn wait_for_capacity(&mut self) -> Result<usize, End> {
-        poll_fn(|cx| {
-            loop {
-                match self.stream().poll_capacity(cx) {
-                    // News of a capacity that was used up meanwhile: ask once more.
-                    Poll::Ready(Some(Ok(0))) => {}
-                    Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(End::Gone)),
-                    // A cut waits for the end of the message, so that the client can be told why.
-                    Poll::Pending if self.mid_message => return self.poll_deadline(cx).map(Err),
-                    Poll::Pending => return self.poll_end(cx).map(Err),
-                }
+    fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        loop {
+            match self.stream().poll_capacity(cx) {
+                // News of a capacity that was used up meanwhile: ask once more.
+                Poll::Ready(Some(Ok(0))) => {}
+                Poll::Ready(Some(Ok(n))) => return Poll::Ready(Ok(n)),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Err(End::Gone)),
+                Poll::Pending => return Poll::Pending,
             }
-        })
-        .await
+        }
     }
 
-    /// Ends the call. Returns the code to count.
-    pub(crate) fn finish(&mut self, result: Result<(), End>) -> Code {
+    /// Ends the stream; without a status there is nobody to tell.
+    fn finish(&mut self, status: Option<Status>, mid_message: bool) {
         self.wrote.set(true);
-        let status = match result {
-            Ok(()) => Status::OK,
-            Err(End::Failed(status)) => status,
-            // Dropping the handles resets what is left of the stream.
-            Err(End::Gone) => return Code::Canceled,
-        };
-        if self.mid_message {
+        // Dropping the handles resets what is left of the stream.
+        let Some(status) = status else { return };
+        if mid_message {
             self.stream().send_reset(H2Reason::INTERNAL_ERROR);
-            return status.code;
+            return;
         }
         // Errors mean that the client is gone.
         let _ = match &mut self.stream {
@@ -275,7 +310,6 @@ impl Exchange {
             Some(stream) if status.code == Code::Ok => stream.send_trailers(self.templates.ok.clone()),
             Some(stream) => stream.send_trailers(status_fields(&status)),
         };
-        status.code
     }
 }
 

@@ -118,7 +118,8 @@ pub(crate) fn parse(parts: &Parts) -> Result<Head, NotGrpc> {
     Ok(head)
 }
 
-fn token(value: &[u8]) -> String {
+/// The token in a header.
+pub(crate) fn token(value: &[u8]) -> String {
     String::from_utf8_lossy(value.strip_prefix(b"Bearer ").unwrap_or(value)).into_owned()
 }
 

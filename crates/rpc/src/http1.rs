@@ -1,29 +1,38 @@
-//! HTTP/1.1 connections, by hyper: pages only.
+//! HTTP/1.1 connections, by hyper: pages and the JSON gateway.
 
 use std::{
     cell::Cell,
     convert::Infallible,
+    future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::{Body, Frame, Incoming, SizeHint},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 
 use crate::{
-    config::{StreamedBody, Traffic},
+    config::Traffic,
     connection::Peer,
+    gateway::{
+        self, InTime, Inbound, Streamed,
+        websocket::{self, Opening},
+    },
     member::Member,
-    pages,
+    pages::{self, Turn},
     thread::{Phase, Thread},
     wire::Rewound,
 };
@@ -36,59 +45,110 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a request's headers.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
-/// Serves pages until the client or the server has enough.
+/// Serves pages and the JSON gateway until the client or the server has enough.
 pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stream: Rewound) {
     let served = Rc::new(Served::default());
     let write_patience = (peer.traffic == Traffic::Peer).then_some(WRITE_TIMEOUT);
     let stream = Prompt::new(stream, HEADER_TIMEOUT, write_patience, Rc::clone(&served));
+    let opening = Rc::new(Cell::new(None));
     let service = service_fn(|request: Request<Incoming>| {
         let serving = served.begin();
-        let (thread, peer) = (Rc::clone(&thread), Rc::clone(&peer));
-        async move {
-            let response = respond(&thread, &peer, request).await;
-            drop(serving);
-            Ok::<_, Infallible>(response)
-        }
+        let (thread, peer, opening) = (Rc::clone(&thread), Rc::clone(&peer), Rc::clone(&opening));
+        Box::pin(
+            async move { Ok::<_, Infallible>(respond(&thread, &peer, request, serving, &opening).await) },
+        )
     });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .header_read_timeout(None)
-            .max_buf_size(HEADER_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
     let mut phase = thread.phase.clone();
     let mut draining = false;
     loop {
         tokio::select! {
-            // An error is the client's affair.
-            _ = connection.as_mut() => return,
+            done = poll_fn(|cx| connection.poll_without_shutdown(cx)) => match done {
+                Ok(()) => break,
+                // An error is the client's affair.
+                Err(_) => return,
+            },
             // An error means that the server is gone.
             _ = phase.wait_for(|phase| *phase >= Phase::Draining), if !draining => {
                 draining = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
         }
+    }
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner().stream;
+    match opening.take() {
+        Some(opening) => websocket::run(&thread, opening, stream, parts.read_buf).await,
+        // Errors change nothing any more.
+        None => drop(timeout(WRITE_TIMEOUT, stream.shutdown()).await),
     }
 }
 
 async fn respond<M: Member>(
-    thread: &Thread<M>,
+    thread: &Rc<Thread<M>>,
     peer: &Peer,
     request: Request<Incoming>,
-) -> Response<StreamedBody> {
+    serving: Serving,
+    opening: &Cell<Option<Opening>>,
+) -> Response<Streamed> {
     if peer.traffic == Traffic::Peer
         && let Some(pages) = &thread.common.pages.between_members
         && pages.serves(request.uri().path())
     {
-        return pages.answer(&peer.remote, request).await;
+        return pages.answer(&peer.remote, request).await.map(|body| Box::pin(body) as Streamed);
     }
     let (parts, body) = request.into_parts();
-    let page = match peer.traffic {
-        Traffic::Peer => pages::respond_to_member(thread, &parts, body).await,
-        // Bodies say nothing to the other pages.
-        _ => pages::respond(thread, peer, &parts).await,
+    if peer.traffic == Traffic::Peer {
+        return pages::respond_to_member(thread, &parts, body).await.map(pages::whole);
+    }
+    let cors = match pages::respond(thread, peer, &parts).await {
+        // Bodies say nothing to pages.
+        Turn::Page(page) => return page.map(pages::whole),
+        Turn::Gateway(cors) => cors,
     };
-    page.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+    let mut response = if websocket::is_asked_for(&parts) {
+        match Opening::of(parts) {
+            Ok(accepted) => {
+                let response = accepted.response().map(pages::whole);
+                opening.set(Some(accepted));
+                return response;
+            }
+            Err(status) => websocket::refusal(status).map(pages::whole),
+        }
+    } else {
+        gateway::serve(thread, &parts, Inbound::Http1(body)).await
+    };
+    response.headers_mut().extend(cors);
+    let in_time = response.extensions().get::<InTime>().is_some();
+    let hurry = in_time.then(|| serving.hurry(thread.common.limits.reader_patience));
+    response.map(|body| Box::pin(Kept { body, _serving: serving, _hurry: hurry }) as Streamed)
+}
+
+/// A body that is part of its request being served: the client may go on sending his.
+struct Kept {
+    body: Streamed,
+    _serving: Serving,
+    _hurry: Option<Hurry>,
+}
+
+impl Body for Kept {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.body.as_mut().poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Requests of one connection.
@@ -97,6 +157,8 @@ struct Served {
     /// So far, with those under way.
     count: Cell<u64>,
     under_way: Cell<u64>,
+    /// How long the client may take nothing of an answer that must be taken in time, while there is one.
+    patience: Cell<Option<Duration>>,
 }
 
 impl Served {
@@ -113,6 +175,23 @@ struct Serving(Rc<Served>);
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.under_way.set(self.0.under_way.get() - 1);
+    }
+}
+
+impl Serving {
+    /// Makes the client take the answer in time.
+    fn hurry(&self, patience: Duration) -> Hurry {
+        self.0.patience.set(Some(patience));
+        Hurry(Rc::clone(&self.0))
+    }
+}
+
+/// An answer that must be taken in time. There is one at once at most: answers leave one after the other.
+struct Hurry(Rc<Served>);
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        self.0.patience.set(None);
     }
 }
 
@@ -144,7 +223,7 @@ impl Prompt {
     fn timed<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.write_timer = None;
-        } else if let Some(patience) = self.write_patience {
+        } else if let Some(patience) = self.write_patience.or(self.served.patience.get()) {
             let timer =
                 self.write_timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
             return timer.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));

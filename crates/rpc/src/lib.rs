@@ -11,8 +11,11 @@
 //! [`open`] opens the listeners that [`Listen`] says, [`serve`] starts the threads as [`Config`] says; [`Metrics`]
 //! counts. The crate knows a member only through the trait [`Member`].
 //!
-//! Not here: what requests mean (`node`, `state`), names of metrics (`telemetry`), the JSON gateway, Lock and
-//! Election, gRPC reflection, pprof pages, raft's streams (`peer`).
+//! The JSON gateway ([`gateway`](self)) translates requests over HTTP/1.1, HTTP/2 and WebSocket into calls like
+//! any other, and their replies back.
+//!
+//! Not here: what requests mean (`node`, `state`), names of metrics (`telemetry`), the JSON form of messages (`proto`),
+//! gRPC reflection, pprof pages, raft's streams (`peer`).
 #![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
 
 mod authority;
@@ -24,6 +27,7 @@ mod der;
 mod exchange;
 mod forward;
 mod frame_scan;
+mod gateway;
 mod head;
 mod heartbeat;
 mod http1;

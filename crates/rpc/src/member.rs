@@ -101,6 +101,8 @@ pub trait Member: Clone + 'static {
     fn has_leader(&self) -> bool;
     /// Whether this member is a learner. Cheap.
     fn is_learner(&self) -> bool;
+    /// Whether users have to show who they are. Cheap.
+    fn auth_enabled(&self) -> bool;
     /// The active alarms as this member knows them; needs no quorum.
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason>;
 

@@ -9,6 +9,7 @@ use prost::Message;
 
 use crate::{
     budget::{Hold, Share},
+    gateway::Documents,
     status::{Code, Status},
 };
 
@@ -39,8 +40,35 @@ pub(crate) enum ReadError {
     Refused(Status),
 }
 
+/// The requests of one call.
+pub(crate) enum Messages {
+    /// As gRPC sends them.
+    Framed(Framed),
+    /// As the JSON gateway takes them.
+    Json(Documents),
+}
+
+impl Messages {
+    /// The next message; `None` when no more come.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
+        match self {
+            Messages::Framed(framed) => framed.next().await,
+            Messages::Json(documents) => documents.next().await,
+        }
+    }
+
+    /// Gives the client's window back.
+    pub(crate) fn release(&mut self) {
+        match self {
+            Messages::Framed(framed) => framed.release(),
+            // Windows are given back as soon as bytes are there.
+            Messages::Json(_) => {}
+        }
+    }
+}
+
 /// The messages of one request body.
-pub(crate) struct Messages {
+pub(crate) struct Framed {
     body: RecvStream,
     encoding: Encoding,
     /// Longest message, before and after decompression.
@@ -56,9 +84,9 @@ pub(crate) struct Messages {
     hold: Option<Hold>,
 }
 
-impl Messages {
-    pub(crate) fn new(body: RecvStream, encoding: Encoding, len_max: usize, share: Rc<Share>) -> Messages {
-        Messages {
+impl Framed {
+    pub(crate) fn new(body: RecvStream, encoding: Encoding, len_max: usize, share: Rc<Share>) -> Framed {
+        Framed {
             body,
             encoding,
             len_max,

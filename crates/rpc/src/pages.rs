@@ -1,10 +1,20 @@
 //! The HTTP pages (contract/http.tsv).
 
-use std::{borrow::Cow, cell::Cell, io::Write, rc::Rc, sync::atomic::Ordering::Relaxed};
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    future::{Future, poll_fn},
+    io::Write,
+    pin::pin,
+    rc::Rc,
+    sync::atomic::Ordering::Relaxed,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use h2::{RecvStream, server::SendResponse};
+use h2::{RecvStream, SendStream, server::SendResponse};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{
@@ -14,11 +24,15 @@ use http::{
     },
     request::Parts,
 };
+use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
+use tokio::time::timeout;
 use types::go_json::quote;
 
 use crate::{
     config::{Notice, Traffic},
     connection::Peer,
+    gateway::{self, InTime, Inbound, Streamed},
     member::Member,
     thread::Thread,
 };
@@ -33,7 +47,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 type Page = Response<Bytes>;
 
-/// Serves a page over HTTP/2.
+/// Serves a page, or the JSON gateway, over HTTP/2.
 pub(crate) async fn serve_http2<M: Member>(
     thread: Rc<Thread<M>>,
     peer: Rc<Peer>,
@@ -41,18 +55,98 @@ pub(crate) async fn serve_http2<M: Member>(
     mut respond: SendResponse<Bytes>,
     wrote: Rc<Cell<bool>>,
 ) {
-    let (parts, _body) = request.into_parts();
-    let (head, mut body) = self::respond(&thread, &peer, &parts).await.into_parts();
-    if parts.method == Method::HEAD {
-        body = Bytes::new();
-    }
-    // An error means that the client is gone.
-    if let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), body.is_empty())
-        && !body.is_empty()
-    {
-        let _ = stream.send_data(body, true);
-    }
+    let (parts, body) = request.into_parts();
+    let response = {
+        let mut answer = pin!(answer_http2(&thread, &peer, &parts, body));
+        let either = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        });
+        match either.await {
+            Some(response) => response,
+            // Nobody waits any more.
+            None => return,
+        }
+    };
+    let in_time = response.extensions().get::<InTime>().is_some();
+    let (head, mut body) = response.into_parts();
+    let empty = parts.method == Method::HEAD || body.is_end_stream();
+    // Errors mean that the client is gone.
+    let Ok(mut stream) = respond.send_response(Response::from_parts(head, ()), empty) else { return };
     wrote.set(true);
+    if !empty {
+        let patience = in_time.then_some(thread.common.limits.reader_patience);
+        send_body(&mut stream, &mut body, patience, &wrote).await;
+    }
+}
+
+/// Sends a body as fast as the client takes it, who may be asked to take each piece in time.
+async fn send_body(
+    stream: &mut SendStream<Bytes>,
+    body: &mut Streamed,
+    patience: Option<Duration>,
+    wrote: &Cell<bool>,
+) {
+    loop {
+        let next = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+            Poll::Pending => stream.poll_reset(cx).map(|_| None),
+            ready => ready.map(Some),
+        });
+        match next.await {
+            Some(Some(Ok(frame))) => {
+                let data = frame.into_data().unwrap_or_default();
+                let sending = send_http2(stream, data, wrote);
+                if !timeout(patience.unwrap_or(Duration::MAX), sending).await.unwrap_or(false) {
+                    return stream.send_reset(h2::Reason::CANCEL);
+                }
+            }
+            Some(Some(Err(_))) => return stream.send_reset(h2::Reason::INTERNAL_ERROR),
+            Some(None) => {
+                // An error means that the client is gone.
+                let _ = stream.send_data(Bytes::new(), true);
+                return wrote.set(true);
+            }
+            None => return,
+        }
+    }
+}
+
+async fn answer_http2<M: Member>(
+    thread: &Rc<Thread<M>>,
+    peer: &Peer,
+    parts: &Parts,
+    body: RecvStream,
+) -> Response<Streamed> {
+    match self::respond(thread, peer, parts).await {
+        Turn::Page(page) => page.map(whole),
+        Turn::Gateway(cors) => {
+            let mut response = gateway::serve(thread, parts, Inbound::Http2(body)).await;
+            response.headers_mut().extend(cors);
+            response
+        }
+    }
+}
+
+/// Sends data as fast as the client takes it; `false` when he is gone.
+async fn send_http2(stream: &mut SendStream<Bytes>, mut data: Bytes, wrote: &Cell<bool>) -> bool {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len());
+        match poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(Ok(n)) => {
+                if stream.send_data(data.split_to(n.min(data.len())), false).is_err() {
+                    return false;
+                }
+                wrote.set(true);
+            }
+            Some(Err(_)) | None => return false,
+        }
+    }
+    true
+}
+
+/// A page as a body.
+pub(crate) fn whole(body: Bytes) -> Streamed {
+    Box::pin(Full::new(body).map_err(|never| match never {}))
 }
 
 /// The page of a request of another member.
@@ -64,22 +158,38 @@ pub(crate) async fn respond_to_member<M: Member>(
     peer::page_of(thread, request, peer::PeerBody(body)).await
 }
 
-/// The page of a request of anybody else.
-pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request: &Parts) -> Page {
+/// Who answers a request.
+pub(crate) enum Turn {
+    /// Nobody else has to.
+    Page(Page),
+    /// The JSON gateway; its answers get these headers.
+    Gateway(HeaderMap),
+}
+
+/// The answer to a request of anybody else.
+pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request: &Parts) -> Turn {
     match peer.traffic {
-        Traffic::Metrics => return common_page(thread, request).await.unwrap_or_else(not_found),
+        Traffic::Metrics => {
+            return Turn::Page(common_page(thread, request).await.unwrap_or_else(not_found));
+        }
         // They are served over HTTP/1.1 only, by `respond_to_member`.
-        Traffic::Peer => return not_found(),
+        Traffic::Peer => return Turn::Page(not_found()),
         Traffic::All | Traffic::Grpc | Traffic::Http => {}
     }
     if !peer.secure
         && let Some(refusal) = refuse_host(&thread.common.pages.host_whitelist, request)
     {
-        return refusal;
+        return Turn::Page(refusal);
+    }
+    let translated = thread.common.pages.gateway && gateway::is_ours(request.uri.path());
+    if translated && let Some(text) = gateway::refuses(thread, peer) {
+        return Turn::Page(error_page(StatusCode::BAD_REQUEST, text));
     }
     let cors = cors_headers(&thread.common.pages.cors, &request.headers);
     let mut page = if request.method == Method::OPTIONS {
         page(StatusCode::OK, None, "")
+    } else if translated {
+        return Turn::Gateway(cors);
     } else if let Some(page) = common_page(thread, request).await {
         page
     } else {
@@ -90,7 +200,7 @@ pub(crate) async fn respond<M: Member>(thread: &Thread<M>, peer: &Peer, request:
         }
     };
     page.headers_mut().extend(cors);
-    page
+    Turn::Page(page)
 }
 
 /// Pages of every listener for clients.
@@ -215,7 +325,7 @@ fn page(status: StatusCode, content_type: Option<HeaderValue>, body: impl Into<B
 }
 
 /// An error as Go's server writes one: the text and a newline.
-fn error_page(status: StatusCode, text: &str) -> Page {
+pub(crate) fn error_page(status: StatusCode, text: &str) -> Page {
     let mut page = page(status, Some(TEXT), format!("{text}\n"));
     page.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     page

@@ -131,6 +131,10 @@ impl Member for Door {
         self.summary.is_learner()
     }
 
+    fn auth_enabled(&self) -> bool {
+        self.summary.auth_enabled()
+    }
+
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason> {
         Ok(self.summary.alarms())
     }

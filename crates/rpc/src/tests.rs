@@ -5,6 +5,7 @@ mod client;
 mod counts;
 mod fake;
 mod flow;
+mod gateway;
 mod http;
 mod keepalive;
 mod member;
@@ -81,6 +82,7 @@ fn defaults() -> Config {
             debug_vars: Arc::new(|| vec![("a".into(), "1".into()), ("b".into(), "{}".into())]),
             cors: vec!["*".into()],
             host_whitelist: vec![],
+            gateway: true,
             between_members: None,
         },
         notify: Arc::new(|_| {}),

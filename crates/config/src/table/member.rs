@@ -125,7 +125,7 @@ pub(super) const MEMBER: &[Flag] = &[
         "Set SO_REUSEADDR on listeners; they always have it.",
     )
     .at("socket-options.reuse-address"),
-    Flag::new("enable-grpc-gateway", Kind::Bool, "true", "Serve JSON over HTTP under /v3/.").not_yet(),
+    Flag::new("enable-grpc-gateway", Kind::Bool, "true", "Serve JSON over HTTP under /v3/."),
     Flag::new("raft-read-timeout", Kind::Duration, "5s", "Read timeout of peer connections, at least 5s.")
         .nowhere()
         .not_yet(),

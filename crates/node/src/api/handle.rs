@@ -25,6 +25,7 @@ pub struct Summary {
     committed: AtomicU64,
     applied: AtomicU64,
     learner: AtomicBool,
+    auth_enabled: AtomicBool,
     texts: Mutex<Texts>,
 }
 
@@ -66,6 +67,11 @@ impl Summary {
         self.learner.load(Ordering::Relaxed)
     }
 
+    /// Whether users have to show who they are.
+    pub fn auth_enabled(&self) -> bool {
+        self.auth_enabled.load(Ordering::Relaxed)
+    }
+
     /// The cluster version `X.Y.0`; `None` until it is decided.
     pub fn cluster_version(&self) -> Option<String> {
         self.texts().cluster_version.clone()
@@ -93,6 +99,10 @@ impl Summary {
 
     pub(crate) fn set_learner(&self, learner: bool) {
         self.learner.store(learner, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_auth_enabled(&self, enabled: bool) {
+        self.auth_enabled.store(enabled, Ordering::Relaxed);
     }
 
     pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {

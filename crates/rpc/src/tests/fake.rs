@@ -29,6 +29,7 @@ use crate::{
 pub(super) struct Knobs {
     pub(super) leaderless: AtomicBool,
     pub(super) learner: AtomicBool,
+    pub(super) auth: AtomicBool,
     pub(super) alarms: Mutex<Vec<pb::AlarmMember>>,
     /// Fails every range with this.
     pub(super) range_error: Mutex<Option<Reason>>,
@@ -287,6 +288,10 @@ impl Member for Fake {
 
     fn is_learner(&self) -> bool {
         self.knobs.learner.load(SeqCst)
+    }
+
+    fn auth_enabled(&self) -> bool {
+        self.knobs.auth.load(SeqCst)
     }
 
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason> {

@@ -44,7 +44,8 @@ async fn plain_pages() {
         ("/metrics", 200, "up 1\n"),
         ("/debug/vars", 200, "{\n\"a\": 1,\n\"b\": {}\n}\n"),
         ("/", 404, "404 page not found\n"),
-        ("/v3/kv/range", 404, "404 page not found\n"),
+        ("/v3/kv/range", 501, r#"{"code":12,"message":"Method Not Allowed"}"#),
+        ("/v3/nothing", 404, r#"{"code":5,"message":"Not Found"}"#),
         ("/debug/pprof/heap", 404, "404 page not found\n"),
     ];
     for (path, status, body) in cases {

@@ -68,7 +68,7 @@ impl Files {
         Tls { cert: self.path("cert.pem"), key: self.path("key.pem"), ..Tls::default() }
     }
 
-    fn config(&self, tls: Tls) -> Setup {
+    pub(super) fn config(&self, tls: Tls) -> Setup {
         let mut config = config();
         config.listen.listeners = vec![Listener::parse("https://127.0.0.1:0", Traffic::All).unwrap()];
         config.listen.client_tls = Some(tls);

@@ -30,6 +30,7 @@ fn cases() -> Vec<&'static Case> {
         grpc::others::CASES,
         crate::errors::CASES,
         crate::http::CASES,
+        crate::gateway::CASES,
         crate::metrics::CASES,
         crate::flags::CASES,
         crate::startup::CASES,

@@ -19,16 +19,6 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "http",
-        kind: LaterPart,
-        reason: "JSON gateway",
-        rows: &[
-            "POST /v3/... (client-http)",
-            "POST /v3beta/... (client-http)",
-            "GET upgrade /v3/... (websocket) (client-http)",
-        ],
-    },
-    Gap {
-        table: "http",
         kind: NotOneMember,
         reason: "peer port",
         rows: &[

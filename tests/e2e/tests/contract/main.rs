@@ -10,6 +10,7 @@ mod discovery;
 mod errors;
 mod flags;
 mod gaps;
+mod gateway;
 mod grpc;
 mod http;
 mod metrics;

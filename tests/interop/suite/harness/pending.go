@@ -11,8 +11,6 @@ type Part string
 const (
 	// Authentication is Authenticate, tokens, and permissions for users who log in.
 	Authentication Part = "auth"
-	// Gateway is the JSON gateway under /v3.
-	Gateway Part = "gateway"
 	// Emulation is --emulate-version.
 	Emulation Part = "emulation"
 )
@@ -20,7 +18,6 @@ const (
 // pending says for each missing part what brings it.
 var pending = map[Part]string{
 	Authentication: "the part with users, roles and tokens at the door",
-	Gateway:        "the part with the JSON gateway",
 	Emulation:      "the part with --emulate-version",
 }
 
