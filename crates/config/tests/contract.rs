@@ -235,7 +235,6 @@ fn flags_without_effect_stop_the_start_or_are_warned_about() {
             }
             "discovery-srv" => vec!["--discovery-srv=example.com"],
             "discovery-srv-name" => vec!["--discovery-srv-name=x"],
-            "auth-token" => vec!["--auth-token=jwt,sign-method=RS256"],
             "auto-tls" => vec![
                 "--auto-tls",
                 "--listen-client-urls=https://127.0.0.1:2379",

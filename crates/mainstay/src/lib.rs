@@ -7,3 +7,4 @@ mod peers;
 mod plan;
 mod scrape;
 pub mod server;
+mod tokens;

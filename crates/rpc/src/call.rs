@@ -101,7 +101,7 @@ impl<M: Member> Call<M> {
         };
         Some(Call {
             method,
-            caller: Caller { token: head.token, common_name, internal: false },
+            caller: thread.common.caller(head.token, common_name),
             messages: Messages::new(
                 body,
                 encoding,

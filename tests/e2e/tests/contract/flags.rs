@@ -172,7 +172,10 @@ const VALUES: &[Given] = &[
     given("tls-max-version", "TLS1.2"),
     given("cors", "http://a.example:80"),
     given("host-whitelist", "a.example"),
-    refused("auth-token", "jwt,sign-method=RS256", &[]),
+    given(
+        "auth-token",
+        concat!("jwt,sign-method=HS256,priv-key=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"),
+    ),
     given("bcrypt-cost", "4"),
     given("auth-token-ttl", "10"),
     given("enable-pprof", "true"),

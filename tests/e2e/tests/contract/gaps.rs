@@ -12,12 +12,6 @@ pub(crate) const KNOWN_GAPS: &[KnownGap] = &[];
 /// Rows that no test covers.
 pub(crate) const GAPS: &[Gap] = &[
     Gap {
-        table: "grpc",
-        kind: LaterPart,
-        reason: "auth tokens: answered with Unimplemented",
-        rows: &["etcdserverpb.Auth/Authenticate"],
-    },
-    Gap {
         table: "http",
         kind: LaterPart,
         reason: "JSON gateway",
@@ -53,19 +47,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "GET /metrics (grpc-proxy)",
             "GET /proxy/metrics (grpc-proxy)",
             "GET /debug/pprof/* (grpc-proxy)",
-        ],
-    },
-    Gap {
-        table: "errors",
-        kind: LaterPart,
-        reason: "auth tokens",
-        rows: &[
-            "ErrGRPCAuthFailed",
-            "ErrGRPCPermissionDenied",
-            "ErrGRPCAuthOldRevision",
-            "auth.ErrVerifyOnly",
-            "watch perm",
-            "watch auth rev",
         ],
     },
     Gap {
@@ -215,7 +196,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "etcd --discovery-srv-name",
             "etcd --auto-tls",
             "etcd --peer-auto-tls",
-            "etcd --auth-token",
             "etcd --force-new-cluster",
         ],
     },

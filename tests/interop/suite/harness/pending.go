@@ -9,8 +9,6 @@ type Part string
 // mainstay, by name; against upstream it runs. Whoever brings a part deletes its
 // line in [pending], and nothing else.
 const (
-	// Authentication is Authenticate, tokens, and permissions for users who log in.
-	Authentication Part = "auth"
 	// Gateway is the JSON gateway under /v3.
 	Gateway Part = "gateway"
 	// Emulation is --emulate-version.
@@ -19,9 +17,8 @@ const (
 
 // pending says for each missing part what brings it.
 var pending = map[Part]string{
-	Authentication: "the part with users, roles and tokens at the door",
-	Gateway:        "the part with the JSON gateway",
-	Emulation:      "the part with --emulate-version",
+	Gateway:   "the part with the JSON gateway",
+	Emulation: "the part with --emulate-version",
 }
 
 // Pending lists the parts that a server lacks, with what brings them.
