@@ -115,7 +115,7 @@ fn logging_in_fails() {
 fn permissions() {
     let server = server();
     let client = server.client();
-    let root = people(&client);
+    people(&client);
     let (ann, bob, eve) = (login(&client, "ann"), login(&client, "bob"), login(&client, "eve"));
     let denied = promised("ErrGRPCPermissionDenied");
     put_ok(&bob, "k", "v");
@@ -258,11 +258,11 @@ fn tokens_end() {
 /// The cost stands in the stored hash.
 fn hashes_cost_what_is_asked_for() {
     for (flag, marks) in [("--bcrypt-cost=5", "$2a$05$"), ("--bcrypt-cost=3", "$2a$10$")] {
-        let server = Server::start(&[flag]);
+        let dir = TempDir::new().unwrap();
+        let server = Server::start_on(dir.path(), &[flag]).unwrap();
         server.client().ok(user_add("ann"));
-        let data = server.data().to_owned();
         server.stop();
-        let db = fs::read(data.join("member/snap/db")).unwrap();
+        let db = fs::read(dir.path().join("member/snap/db")).unwrap();
         assert!(contains(&db, marks.as_bytes()), "{flag}");
     }
 }
@@ -274,7 +274,8 @@ fn contains(all: &[u8], part: &[u8]) -> bool {
 /// CVE-2021-28235 and GHSA-528j: neither log nor directory shows a password.
 fn passwords_are_written_nowhere() {
     const PASSWORD: &str = "correct-horse-battery";
-    let server = Server::start(&["--bcrypt-cost=4", "--log-level=debug"]);
+    let dir = TempDir::new().unwrap();
+    let server = Server::start_on(dir.path(), &["--bcrypt-cost=4", "--log-level=debug"]).unwrap();
     let client = server.client();
     for name in ["ann", "root"] {
         let password = PASSWORD.into();
@@ -291,10 +292,10 @@ fn passwords_are_written_nowhere() {
     client.ok(authenticate("ann", PASSWORD));
     client.fails(authenticate("nobody", PASSWORD));
     client.fails(change());
-    let (data, log) = (server.data().to_owned(), server.log());
+    let log = server.log();
     assert!(!log.contains(PASSWORD), "in the log");
     server.stop();
-    let mut folders = vec![data];
+    let mut folders = vec![dir.path().to_owned()];
     let mut files = 0;
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
