@@ -66,9 +66,6 @@ pub enum Effect {
     Full,
     /// Accepted with a warning when it is set to anything but its default.
     NotYet,
-    /// It would restrict access, encrypt, or decide about membership, and does not yet: any value but the
-    /// default stops the start, since going on without its effect would betray whoever set it.
-    Refused,
 }
 
 /// A value of a flag. Negative durations are kept as they are: some mean "off".
@@ -108,11 +105,6 @@ impl Flag {
     /// It has no effect yet.
     pub(crate) const fn not_yet(self) -> Flag {
         Flag { effect: Effect::NotYet, ..self }
-    }
-
-    /// It has no effect yet, and must not be set because of that.
-    pub(crate) const fn refused(self) -> Flag {
-        Flag { effect: Effect::Refused, ..self }
     }
 
     /// The environment variable.

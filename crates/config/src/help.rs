@@ -68,7 +68,6 @@ fn remark(effect: Effect) -> &'static str {
     match effect {
         Effect::Full => "",
         Effect::NotYet => " (no effect yet)",
-        Effect::Refused => " (not there yet: any other value stops the start)",
     }
 }
 
@@ -146,18 +145,13 @@ pub fn status_section() -> String {
             .map(|facts| format!("gate `{}`", facts.name));
         flags.chain(gates).collect::<Vec<_>>().join(", ")
     };
-    format!(
-        "No effect yet, accepted with a warning: {}.\n\nNo effect yet, and any value but the default stops the start: {}.\n",
-        named(Effect::NotYet),
-        named(Effect::Refused)
-    )
+    format!("No effect yet, accepted with a warning: {}.\n", named(Effect::NotYet))
 }
 
 fn effect_word(effect: Effect) -> &'static str {
     match effect {
         Effect::Full => "yes",
         Effect::NotYet => "not yet",
-        Effect::Refused => "refused",
     }
 }
 

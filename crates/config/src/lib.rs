@@ -5,8 +5,7 @@
 //! file, checks every rule in etcd's order and words, and returns settings that nobody changes any more. Nothing can
 //! be logged so early: what is to be said is collected as [`Notice`]s.
 //!
-//! Each flag says in the table whether it has an [`Effect`] yet. One that has none is warned about; one that would
-//! restrict access, encrypt or decide about membership stops the start.
+//! Each flag says in the table whether it has an [`Effect`] yet. One that has none is warned about.
 //!
 //! Not here: what flags do, whether certificates are usable (`rpc`), logging (`telemetry`).
 

@@ -11,7 +11,6 @@ use crate::{
     argv::{self, Stop},
     env::{self, EnvError},
     file::{self, FileError},
-    flag::Effect,
     golang::quote,
     notice::Notice,
     settings::{self, Context, Failure, Log, Problem, Settings},
@@ -132,7 +131,6 @@ fn finish(
     mut notices: Vec<Notice>,
     running: [Notice; 1],
 ) -> Result<Command, LoadError> {
-    let refused = values.changed(Effect::Refused);
     let mut told = Vec::new();
     if let Some(path) = file {
         let message = "loaded server configuration, other configuration command line flags and environment variables \
@@ -144,13 +142,6 @@ fn finish(
         Context { from_file: file.is_some(), read: sources.read, default_host: sources.default_host };
     let mut settings = settings::build(values, &context, &told, &mut notices)
         .map_err(|failure| rejected(failure, std::mem::take(&mut notices), &running))?;
-    if !refused.is_empty() {
-        let problem = Problem::Start(format!(
-            "no effect yet, and not safe to ignore: --{}; remove what is not needed",
-            refused.join(", --")
-        ));
-        return Err(rejected(Failure { problem, log: Some(settings.log) }, notices, &running));
-    }
     for name in settings.without_effect() {
         notices.push(Notice::warn("flag has no effect yet").with("flag-name", name));
     }

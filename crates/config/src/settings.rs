@@ -66,12 +66,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Names of settings that would restrict access, encrypt or decide about membership, do not yet, and are not at
-    /// their default. [`crate::load`] refuses a configuration with any.
-    pub fn refused(&self) -> Vec<String> {
-        self.values.changed(Effect::Refused)
-    }
-
     /// Names of settings that have no effect yet and are not at their default; gates as `feature-gates=NAME`.
     pub fn without_effect(&self) -> Vec<String> {
         self.values.changed(Effect::NotYet)

@@ -5,7 +5,7 @@ mod common;
 use std::{collections::BTreeSet, fs};
 
 use common::{World, line, lines, refusal, settings};
-use config::{Effect, FILE_ONLY, Flag, GATES, GONE, IGNORED, Kind, LoadError, RENAMED, Replacement, flags};
+use config::{Flag, GATES, GONE, IGNORED, Kind, LoadError, RENAMED, Replacement, flags};
 
 struct Row {
     command: String,
@@ -95,7 +95,7 @@ fn defaults_are_accepted_from_everywhere() {
         }
         let settings = settings(&args);
         assert_eq!(format!("{:?}", settings.cluster) + &format!("{:?}", settings.storage), plain, "{args:?}");
-        assert_eq!((settings.refused(), settings.without_effect()), (vec![], vec![]), "{args:?}");
+        assert_eq!(settings.without_effect(), [""; 0], "{args:?}");
         let variable = flag.variable();
         if !matches!(flag.name, "version" | "listen-client-urls" | "config-file") {
             let world = World { variables: &[(&variable, flag.default)], ..World::default() };
@@ -106,7 +106,7 @@ fn defaults_are_accepted_from_everywhere() {
             let text = in_file(key, &json_default(flag));
             let world = World { files: &[("f", &text)], ..World::default() };
             let settings = world.settings(&["--config-file=f"]);
-            assert_eq!((settings.refused(), settings.without_effect()), (vec![], vec![]), "{text}");
+            assert_eq!(settings.without_effect(), [""; 0], "{text}");
         }
     }
 }
@@ -225,25 +225,8 @@ fn gates() {
     }
 }
 
-/// What restricts access, encrypts or decides about membership must not be ignored.
 #[test]
-fn flags_without_effect_stop_the_start_or_are_warned_about() {
-    let given = |name: &'static str| -> Vec<&'static str> {
-        match name {
-            "auth-token" => vec!["--auth-token=jwt,sign-method=RS256"],
-            other => panic!("no example of --{other}"),
-        }
-    };
-    for flag in flags().filter(|flag| flag.effect == Effect::Refused) {
-        let text = refusal(&given(flag.name));
-        assert!(text.starts_with("discovery failed: no effect yet, and not safe to ignore: --"), "{text}");
-        assert!(text.contains(flag.name), "{text}");
-    }
-    for flag in FILE_ONLY.iter().filter(|flag| flag.effect == Effect::Refused) {
-        let text = in_file(flag.name, r#"["a"]"#);
-        let world = World { files: &[("f", &text)], ..World::default() };
-        assert!(world.refusal(&["--config-file=f"]).contains(flag.name));
-    }
+fn flags_without_effect_are_warned_about() {
     let settings =
         settings(&["--unsafe-no-fsync", "--memory-mlock=true", "--feature-gates=PriorityRequest=true"]);
     assert_eq!(
@@ -362,7 +345,6 @@ fn kubeadm() {
     assert_eq!(settings.checks.watch_progress_notify.as_secs(), 5);
     assert_eq!(settings.cluster.initial, "cp1=https://10.0.0.5:2380");
     assert_eq!(settings.without_effect(), [""; 0]);
-    assert_eq!(settings.refused(), [""; 0]);
     // A certificate that is not there is found out at once, for peers too.
     let world = World { files: &files[..3], ..World::default() };
     assert_eq!(

@@ -9,3 +9,4 @@ mod plan;
 mod scrape;
 mod self_signed;
 pub mod server;
+mod tokens;

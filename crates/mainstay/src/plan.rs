@@ -1,24 +1,32 @@
 //! From settings to what the member and the network side take.
 
+use std::sync::Arc;
+
+use anyhow::Result;
 use config::{ClusterState, Gate, Settings, TlsVersion, Url};
 
 use crate::{
     corruption::Checks,
     peers,
     server::{Network, Plan},
+    tokens,
 };
 
 /// Threads that speak with clients. More of them pay only with more cores than the core and log threads need.
 const NETWORK_THREADS_MAX: usize = 4;
 
 /// What a server with these settings is made from.
-pub(crate) fn plan(settings: &Settings) -> Plan {
-    Plan {
-        node: node(settings),
+///
+/// # Errors
+/// When there is nothing to make tokens with.
+pub(crate) fn plan(settings: &Settings) -> Result<Plan> {
+    let (tokens, kind) = tokens::tokens(&settings.auth)?;
+    Ok(Plan {
+        node: node::Config { tokens: kind, ..node(settings) },
         peers: Some(peers::plan(settings)),
         checks: checks(settings),
-        network: network(settings),
-    }
+        network: Network { tokens, ..network(settings) },
+    })
 }
 
 fn checks(settings: &Settings) -> Checks {
@@ -141,6 +149,7 @@ fn network(settings: &Settings) -> Network {
             timeout: keepalive.timeout,
         },
         bcrypt_cost: settings.auth.bcrypt_cost,
+        tokens: Arc::default(),
         extensive_metrics: settings.monitoring.extensive_metrics,
         cors: listeners.cors.clone(),
         host_whitelist: listeners.host_whitelist.clone(),
@@ -156,6 +165,7 @@ pub(crate) fn network_defaults() -> Network {
         network_threads: network_threads(),
         keepalive: rpc::Keepalive::default(),
         bcrypt_cost: 10,
+        tokens: Arc::default(),
         extensive_metrics: false,
         cors: Vec::new(),
         host_whitelist: Vec::new(),

@@ -45,7 +45,7 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 /// When the member does not start, or could not go on.
 pub fn run_server(mut settings: Settings) -> Result<ExitCode> {
     self_signed::make(&mut settings)?;
-    let mut plan = plan::plan(&settings);
+    let mut plan = plan::plan(&settings)?;
     // This may take for ever: a signal ends it.
     discover::find_members(&mut plan.node, &settings)?;
     // Caught from here on, so that a stop during the start is not lost.
@@ -147,6 +147,8 @@ pub struct Network {
     pub keepalive: rpc::Keepalive,
     /// `--bcrypt-cost`.
     pub bcrypt_cost: u32,
+    /// `--auth-token`; the member's configuration names the same kind.
+    pub tokens: Arc<rpc::Tokens>,
     /// `--metrics=extensive`.
     pub extensive_metrics: bool,
     /// `--cors`.
@@ -324,6 +326,7 @@ fn rpc_config(
         keepalive: network.keepalive,
         election_timeout,
         bcrypt_cost: network.bcrypt_cost,
+        tokens: Arc::clone(&network.tokens),
         handling_histogram: network.extensive_metrics,
         pages: rpc::Pages {
             metrics: Arc::new(move |_| scraper.page()),
@@ -374,6 +377,9 @@ fn notify(notice: rpc::Notice) {
         Notice::AcceptFailed { error } => line!(Warn, "accept failed; trying again", "error" => error),
         Notice::TlsReloadFailed { error } => {
             line!(Warn, "changed TLS files cannot be used; the old ones stay in force", "error" => error);
+        }
+        Notice::LoginFailed { user, error } => {
+            line!(Warn, "invalid authentication was requested", "user" => user, "error" => error);
         }
         Notice::Unhealthy { path, output } => {
             line!(Warn, "serving health check failed", "path" => path, "output" => output);

@@ -94,10 +94,6 @@ fn wrong_configurations_exit_with_1_and_say_so_in_the_log() {
         (&["--config-file=/no/such/file"], warned("open /no/such/file: no such file or directory")),
         (&["--cipher-suites=x"], fatal(r#"unexpected TLS cipher suite \"x\""#)),
         (
-            &["--auth-token=jwt,sign-method=RS256"],
-            fatal("no effect yet, and not safe to ignore: --auth-token; remove what is not needed"),
-        ),
-        (
             &["--log-outputs=/no/such/folder/log"],
             warned("log-outputs: No such file or directory (os error 2)"),
         ),

@@ -73,6 +73,8 @@ pub struct Config {
     pub fast_lease_keep_alive: bool,
     /// Learners that the cluster may have.
     pub learners_max: usize,
+    /// What clients show to say who they are.
+    pub tokens: TokenKind,
     /// Entries that take longer to apply are warned about.
     pub warning_apply: Duration,
     /// Bytes of pages that the backend keeps in memory.
@@ -106,6 +108,23 @@ pub enum AutoCompaction {
     /// Keep this many revisions.
     Revision(i64),
 }
+
+/// What clients show to say who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Random ones, that every member remembers for so long after their last use.
+    Simple {
+        /// For how long.
+        ttl: Duration,
+    },
+    /// Signed ones; whoever calls has verified them ([`crate::Caller::claims`]).
+    Signed,
+    /// None: no token is good.
+    None,
+}
+
+/// How long an unused simple token lasts when nothing else is said.
+const TOKEN_TTL_DEFAULT: Duration = Duration::from_secs(300);
 
 /// The quota of a member that names none: 2 GiB.
 pub const QUOTA_BYTES_DEFAULT: u64 = 2 << 30;
@@ -146,6 +165,7 @@ impl Config {
             lease_checkpoint_persist: false,
             fast_lease_keep_alive: true,
             learners_max: 1,
+            tokens: TokenKind::Simple { ttl: TOKEN_TTL_DEFAULT },
             warning_apply: Duration::from_millis(100),
             backend_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,

@@ -11,6 +11,7 @@ mod calls;
 mod change_queue;
 mod clock;
 mod compaction;
+mod identity;
 mod install;
 mod leases;
 mod maintenance;
@@ -29,12 +30,17 @@ mod raft_log;
 mod ranges;
 mod reads;
 mod request_id;
+mod tokens;
 mod told;
 mod transfer;
 mod waiters;
 mod watches;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use consensus::{MemLog, RawNode};
 use proto::etcdserverpb::ResponseHeader;
@@ -99,6 +105,8 @@ pub(crate) struct Core {
     publisher: Publisher,
     apply_queue: ApplyQueue,
     applied_waits: Vec<AppliedWait>,
+    tokens: tokens::Tokens,
+    token_waits: Vec<identity::TokenWait>,
     changes: ChangeQueue,
     passed: passed::Passed,
     membership: Membership,
@@ -120,6 +128,8 @@ pub(crate) struct Core {
 struct OpenStream {
     mailbox: ReplyBox,
     caller: Caller,
+    /// Requests that wait for the caller's token, in order.
+    held: VecDeque<watch::Request>,
 }
 
 /// Why the core stops.
@@ -161,11 +171,11 @@ impl Core {
     fn handle(&mut self, input: Input) {
         match input {
             Input::Call { mailbox, slot, caller, request } => {
-                self.call(outbox::ReplyTo { mailbox, slot }, &caller, request);
+                self.call(outbox::ReplyTo { mailbox, slot }, caller, request);
             }
             Input::RangeDropped(id) => self.ranges.forget(id),
             Input::PortOpened(mailbox) => self.outbox.register(&mailbox),
-            Input::WatchOpened { mailbox, stream, caller } => self.watch_opened(mailbox, stream, &caller),
+            Input::WatchOpened { mailbox, stream, caller } => self.watch_opened(mailbox, stream, caller),
             Input::Watch { stream, request } => self.watch_requested(stream, request),
             Input::WatchTaken { stream, frames } => self.hub.sent(stream, frames),
             Input::WatchClosed { stream } => self.watch_closed(stream),
@@ -230,6 +240,8 @@ impl Core {
             self.run_auto_compaction();
             self.propose_cluster_version();
             self.expire_transfers();
+            self.expire_token_waits();
+            self.tokens.expire(now);
             self.log.send(LogJob::SyncSide);
         }
         if self.timers.purge_due(now) {
@@ -300,7 +312,8 @@ impl Core {
     /// Answers everybody, makes everything durable and joins the threads.
     fn finish(mut self) -> Result<(), String> {
         let applied_waits: Vec<_> = self.applied_waits.drain(..).map(AppliedWait::reply_to).collect();
-        let proposals = self.waiters.drain().into_iter().chain(applied_waits);
+        let token_waits = self.token_waits.drain(..).filter_map(identity::TokenWait::reply_to);
+        let proposals = self.waiters.drain().into_iter().chain(applied_waits).chain(token_waits);
         for waiting in proposals.chain(self.reads.drain()).chain(self.transfers.drain()) {
             self.outbox.reply(waiting, Err(Error::Stopped));
         }

@@ -24,14 +24,14 @@ mod worker;
 use cluster::Version;
 
 pub use api::{
-    AuthCall, AuthReply, Caller, Error, NodeHandle, Port, RangeReply, RangeStream, SnapshotImage, Summary,
-    WatchFrame, WatchInput, WatchOutput,
+    AuthCall, AuthReply, Authenticated, Caller, Claims, Credentials, Error, Login, NodeHandle, Port,
+    RangeReply, RangeStream, SnapshotImage, Subject, Summary, WatchFrame, WatchInput, WatchOutput,
 };
 pub use auth::Rejection as AuthRejection;
 pub use boot::received::check_received;
 pub use boot::{BootError, Member, is_new, start, start_among};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
-pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster};
+pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster, TokenKind};
 pub use lease::LeaseError;
 pub use mvcc::KvHash;
 pub use peers::{Alone, PeerAddress, PeerInput, Peers, Turn};

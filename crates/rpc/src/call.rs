@@ -128,7 +128,7 @@ impl<M: Member> Call<M> {
         };
         Call {
             method,
-            caller: Caller { token: head.token, common_name, internal: false },
+            caller: thread.common.caller(head.token, common_name),
             messages,
             exchange,
             hold: None,

@@ -8,7 +8,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::metrics::Metrics;
+use crate::{member::Caller, metrics::Metrics, passwords::Passwords, tokens::Tokens};
 
 /// Where to listen, and how: what [`crate::open`] needs to know.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub election_timeout: Duration,
     /// `--bcrypt-cost`, 4 to 31.
     pub bcrypt_cost: u32,
+    /// `--auth-token`
+    pub tokens: Arc<Tokens>,
     /// Whether to fill `grpc_server_handling_seconds` (`--metrics=extensive`).
     pub handling_histogram: bool,
     /// What the HTTP pages show.
@@ -307,6 +309,13 @@ pub enum Notice {
         /// Why.
         error: String,
     },
+    /// A login that failed.
+    LoginFailed {
+        /// Who wanted to log in.
+        user: String,
+        /// What it was told.
+        error: String,
+    },
     /// A health page answered with a failure.
     Unhealthy {
         /// Which page.
@@ -320,7 +329,8 @@ pub enum Notice {
 pub(crate) struct Common {
     pub(crate) limits: Limits,
     pub(crate) keepalive: Keepalive,
-    pub(crate) bcrypt_cost: u32,
+    pub(crate) passwords: Passwords,
+    pub(crate) tokens: Arc<Tokens>,
     pub(crate) handling_histogram: bool,
     pub(crate) pages: Pages,
     pub(crate) notify: Arc<dyn Fn(Notice) + Send + Sync>,
@@ -330,6 +340,12 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// Who calls: what a token says, if it speaks for itself, is read here.
+    pub(crate) fn caller(&self, token: Option<String>, common_name: Option<String>) -> Caller {
+        let claims = token.as_deref().and_then(|token| self.tokens.claims_of(token));
+        Caller { token, claims, common_name, internal: false }
+    }
+
     /// The longest request message in bytes.
     pub(crate) fn message_bytes_max(&self) -> usize {
         self.limits.request_bytes_max.saturating_add(MESSAGE_OVERHEAD)

@@ -25,7 +25,7 @@ pub(crate) struct AlternativeNames {
 }
 
 /// The certificate from the subject on.
-fn from_subject(certificate: &[u8]) -> Option<&[u8]> {
+pub(crate) fn from_subject(certificate: &[u8]) -> Option<&[u8]> {
     let (tag, certificate, _) = element(certificate)?;
     let (tbs_tag, mut rest, _) = element((tag == SEQUENCE).then_some(certificate)?)?;
     if tbs_tag != SEQUENCE {
@@ -136,7 +136,7 @@ pub(crate) fn common_name(certificate: &[u8]) -> Option<String> {
 }
 
 /// The first element: its tag, its content, and what follows it. Tags and lengths as DER has them.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, mut rest) = rest.split_first()?;
     let len = match first {

@@ -3,19 +3,10 @@
 //! `port` implements it over `node`; tests implement it in memory.
 
 use bytes::Bytes;
-pub use node::{AuthCall, AuthReply, Caller};
+pub use node::{AuthCall, AuthReply, Authenticated, Caller, Credentials, Login};
 use proto::etcdserverpb as pb;
 
 use crate::status::Reason;
-
-/// What a password is checked against.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Credentials {
-    /// The bcrypt hash as stored, `$2a$..` text; empty for a user without a password.
-    pub hash: Bytes,
-    /// The auth store's revision when the hash was read.
-    pub auth_revision: u64,
-}
 
 /// A reply whose length is known before its bytes are.
 pub trait Body {
@@ -226,12 +217,8 @@ pub trait Member: Clone + 'static {
     /// # Errors
     /// `AuthNotEnabled`; `AuthFailed` for an unknown user; `NoPasswordUser`.
     async fn credentials(&self, user: String) -> Result<Credentials, Reason>;
-    /// Assigns a token to a user whose password was right at `auth_revision`.
-    ///
-    /// # Errors
-    /// `AuthOldRevision` when the auth store has moved on: the password must be checked again.
-    async fn issue_token(&self, user: String, auth_revision: u64)
-    -> Result<pb::AuthenticateResponse, Reason>;
+    /// Makes a token out to a user whose password was right.
+    async fn authenticate(&self, login: Login) -> Result<Authenticated, Reason>;
 
     /// Opens a stream that can carry many watchers.
     fn open_watch(&self, caller: Caller) -> (Self::WatchInput, Self::WatchOutput);

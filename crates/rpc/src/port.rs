@@ -11,7 +11,7 @@ use proto::etcdserverpb as pb;
 
 use crate::{
     forward::{AskLeader, Forward, Repeat},
-    member::{self, AuthCall, AuthReply, Caller, Credentials, Member},
+    member::{self, AuthCall, AuthReply, Authenticated, Caller, Credentials, Login, Member},
     status::Reason,
 };
 
@@ -147,16 +147,12 @@ impl Member for Door {
         Ok(self.port.auth(caller, call).await?)
     }
 
-    async fn credentials(&self, _user: String) -> Result<Credentials, Reason> {
-        let status = node::AuthCall::Status(pb::AuthStatusRequest {});
-        match self.port.auth(node::Caller::internal(), status).await? {
-            node::AuthReply::Status(status) if !status.enabled => Err(Reason::AuthNotEnabled),
-            _ => Err(Reason::Unsupported("Authenticate")),
-        }
+    async fn credentials(&self, user: String) -> Result<Credentials, Reason> {
+        Ok(self.port.credentials(Caller::internal(), user).await?)
     }
 
-    async fn issue_token(&self, _: String, _: u64) -> Result<pb::AuthenticateResponse, Reason> {
-        Err(Reason::Unsupported("Authenticate"))
+    async fn authenticate(&self, login: Login) -> Result<Authenticated, Reason> {
+        Ok(self.port.authenticate(Caller::internal(), login).await?)
     }
 
     fn open_watch(&self, caller: Caller) -> (WatchInput, WatchOutput) {

@@ -27,6 +27,7 @@ use crate::{
     listen::{Accepted, Bound, Desk, Listening, Purpose, RawStream, Reception},
     member::Member,
     metrics::Metrics,
+    passwords::Passwords,
     sockets::Sockets,
     thread::{Phase, Thread},
     wire::Socket,
@@ -113,7 +114,8 @@ impl Shared {
             common: Arc::new(Common {
                 limits,
                 keepalive: config.keepalive,
-                bcrypt_cost: config.bcrypt_cost,
+                passwords: Passwords::new(config.bcrypt_cost),
+                tokens: Arc::clone(&config.tokens),
                 handling_histogram: config.handling_histogram,
                 pages: config.pages.clone(),
                 notify: Arc::clone(&config.notify),

@@ -68,6 +68,7 @@ fn defaults() -> Config {
         keepalive: Keepalive::default(),
         election_timeout: Duration::from_millis(20),
         bcrypt_cost: 4,
+        tokens: Arc::default(),
         handling_histogram: true,
         pages: Pages {
             metrics: Arc::new(|_| MetricsPage {

@@ -184,8 +184,11 @@ impl State {
         };
         let operation = operation(&request);
         let physical = request.compaction.as_ref().is_some_and(|compaction| compaction.physical);
-        let result =
-            self.authorize_entry(&request).map_err(Failure::from).and_then(|()| self.execute(request));
+        let result = self
+            .refuse_alarmed(&request)
+            .and_then(|()| self.authorize_entry(&request))
+            .map_err(Failure::from)
+            .and_then(|()| self.execute(request));
         match result {
             Ok((reply, changes, effect)) => {
                 Ok(Applied { request_id, outcome: Ok(reply), changes, effect, operation })
@@ -217,7 +220,6 @@ impl State {
             return done(Reply::Nothing);
         }
         if let Some(range) = request.range {
-            self.refuse_when_corrupt()?;
             return done(Reply::Range(txn::run_range(&self.store, &range)?));
         }
         if let Some(put) = request.put {
@@ -251,8 +253,6 @@ impl State {
     }
 
     fn put(&mut self, put: &pb::PutRequest) -> Done {
-        self.refuse_when_corrupt()?;
-        self.refuse_when_full()?;
         kv::check_put(&self.store, &self.leases, put)?;
         let mut txn = KvTxn::begin(&mut self.store, &mut self.leases);
         let reply = txn.put(put)?;
@@ -262,7 +262,6 @@ impl State {
     }
 
     fn delete_range(&mut self, delete: &pb::DeleteRangeRequest) -> Done {
-        self.refuse_when_corrupt()?;
         let mut txn = KvTxn::begin(&mut self.store, &mut self.leases);
         let reply = txn.delete_range(delete)?;
         let (changes, counts) = txn.finish();
@@ -271,17 +270,12 @@ impl State {
     }
 
     fn txn(&mut self, request: &pb::TxnRequest) -> Done {
-        self.refuse_when_corrupt()?;
-        if has_put(request) {
-            self.refuse_when_full()?;
-        }
         let (reply, changes, counts) = txn::run(&mut self.store, &mut self.leases, request)?;
         self.counts.add(counts);
         Ok((Reply::Txn(reply), changes, None))
     }
 
     fn compact(&mut self, request: &pb::CompactionRequest) -> Done {
-        self.refuse_when_corrupt()?;
         self.store.compact(request.revision)?;
         let reply = pb::CompactionResponse { header: header(self.store.revision()) };
         let effect = Effect::Compacted { revision: request.revision, physical: request.physical };
@@ -289,8 +283,6 @@ impl State {
     }
 
     fn grant(&mut self, request: &pb::LeaseGrantRequest) -> Done {
-        self.refuse_when_corrupt()?;
-        self.refuse_when_full()?;
         let granted = self.leases.grant(LeaseId(request.id), request.ttl)?;
         self.writes.extend(granted.writes);
         self.counts.leases_granted += 1;
@@ -303,7 +295,6 @@ impl State {
     }
 
     fn revoke(&mut self, request: &pb::LeaseRevokeRequest) -> Done {
-        self.refuse_when_corrupt()?;
         let revoked = self.leases.revoke(LeaseId(request.id))?;
         self.writes.extend(revoked.writes);
         let mut txn = KvTxn::begin(&mut self.store, &mut self.leases);
@@ -360,12 +351,19 @@ impl State {
         self.cluster.member(id).is_some()
     }
 
-    fn refuse_when_corrupt(&self) -> Result<(), Rejection> {
-        if self.alarms.any(pb::AlarmType::Corrupt) { Err(Rejection::Corrupt) } else { Ok(()) }
-    }
-
-    fn refuse_when_full(&self) -> Result<(), Rejection> {
-        if self.alarms.any(pb::AlarmType::Nospace) { Err(Rejection::NoSpace) } else { Ok(()) }
+    /// What an alarm that is on stands in the way of, whoever asks: upstream looks at alarms before permissions.
+    fn refuse_alarmed(&self, request: &pb::InternalRaftRequest) -> Result<(), Rejection> {
+        let r = request;
+        let puts = r.put.is_some() || r.lease_grant.is_some() || r.txn.as_ref().is_some_and(has_put);
+        let touches_keys = puts || r.range.is_some() || r.delete_range.is_some() || r.txn.is_some();
+        let stops_when_corrupt = touches_keys || r.compaction.is_some() || r.lease_revoke.is_some();
+        if stops_when_corrupt && self.alarms.any(pb::AlarmType::Corrupt) {
+            Err(Rejection::Corrupt)
+        } else if puts && self.alarms.any(pb::AlarmType::Nospace) {
+            Err(Rejection::NoSpace)
+        } else {
+            Ok(())
+        }
     }
 }
 

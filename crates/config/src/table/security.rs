@@ -96,11 +96,9 @@ pub(super) const SECURITY: &[Flag] = &[
 
 /// Users.
 pub(super) const AUTH: &[Flag] = &[
-    Flag::new("auth-token", Kind::Text, "simple", "Kind of tokens: simple, or jwt with its options.")
-        .refused(),
+    Flag::new("auth-token", Kind::Text, "simple", "Kind of tokens: simple, or jwt with its options."),
     Flag::new("bcrypt-cost", Kind::Unsigned, "10", "Cost of hashing passwords, 4 to 31; 10 when outside."),
-    Flag::new("auth-token-ttl", Kind::Unsigned, "300", "Seconds for which an unused simple token lasts.")
-        .not_yet(),
+    Flag::new("auth-token-ttl", Kind::Unsigned, "300", "Seconds for which an unused simple token lasts."),
 ];
 
 /// Settings of the configuration file that are no flags.

@@ -1,5 +1,6 @@
 //! The closed list of calls, once: request, reply, and the typed method on [`Port`].
 
+use bytes::Bytes;
 use mvcc::KvHash;
 use proto::etcdserverpb as pb;
 use state::{AuthReply, RangeRows};
@@ -29,6 +30,36 @@ pub enum AuthCall {
     RoleDelete(pb::AuthRoleDeleteRequest),
     RoleGrantPermission(pb::AuthRoleGrantPermissionRequest),
     RoleRevokePermission(pb::AuthRoleRevokePermissionRequest),
+}
+
+/// What a password is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// The bcrypt hash as stored.
+    pub hash: Bytes,
+    /// The auth revision when it was read.
+    pub auth_revision: u64,
+}
+
+/// A user whose password was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// Its name.
+    pub user: String,
+    /// What a simple token begins with: random, and never used before. Empty when tokens are signed.
+    pub token_prefix: String,
+}
+
+/// A login that every member has heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Header of the answer.
+    pub header: pb::ResponseHeader,
+    /// The simple token; `None` when tokens are signed.
+    pub token: Option<String>,
+    /// The auth revision when the login was applied: if it is not the one at which the password was checked, the
+    /// check starts over.
+    pub auth_revision: u64,
 }
 
 macro_rules! calls {
@@ -113,6 +144,10 @@ calls! {
     pub move_leader: MoveLeader(pb::MoveLeaderRequest) -> pb::MoveLeaderResponse;
     /// Validates, starts or cancels a downgrade.
     pub downgrade: Downgrade(pb::DowngradeRequest) -> pb::DowngradeResponse;
+    /// What a user's password is compared with, not older than this moment.
+    pub credentials: Credentials(String) -> Credentials;
+    /// Makes a token out to a user.
+    pub authenticate: Authenticate(Login) -> Authenticated;
     /// A call of the Auth service; passwords are hashed before.
     pub auth: Auth(AuthCall) -> AuthReply;
 }

@@ -7,7 +7,7 @@ use proto::etcdserverpb::{LeaseKeepAliveRequest, LeaseTimeToLiveRequest};
 use types::{MemberId, Moment};
 
 use super::{Core, outbox::ReplyTo};
-use crate::api::Error;
+use crate::api::{Caller, Error, call::Request};
 
 /// How long they wait (upstream: `applyTimeout`).
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -16,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum AfterApply {
     Promote(MemberId),
-    Renew(LeaseKeepAliveRequest),
-    TimeToLive(LeaseTimeToLiveRequest),
+    /// Judged once more then: keys may have come to the lease.
+    Renew(Caller, LeaseKeepAliveRequest),
+    /// Likewise.
+    TimeToLive(Caller, LeaseTimeToLiveRequest),
 }
 
 /// A call that waits.
@@ -58,10 +60,11 @@ impl Core {
         for AppliedWait { reply_to, then, .. } in due.collect::<Vec<_>>() {
             match then {
                 AfterApply::Promote(id) => self.promote_now(reply_to, id),
-                AfterApply::Renew(request) => self.renew_now(reply_to, &request),
-                AfterApply::TimeToLive(request) => {
-                    let answer = self.time_to_live_now(&request);
-                    self.outbox.reply(reply_to, answer);
+                AfterApply::Renew(caller, request) => {
+                    self.run_read(reply_to, caller, Request::LeaseKeepAlive(request));
+                }
+                AfterApply::TimeToLive(caller, request) => {
+                    self.run_read(reply_to, caller, Request::LeaseTimeToLive(request));
                 }
             }
         }

@@ -11,7 +11,10 @@ use telemetry::{line, log, metrics};
 use types::raft::Entry;
 
 use super::{Core, told};
-use crate::api::{AuthReply, Error, call::Reply};
+use crate::{
+    api::{AuthReply, Authenticated, Error, call::Reply},
+    config::TokenKind,
+};
 
 impl Core {
     /// Applies committed entries, in order.
@@ -81,6 +84,7 @@ impl Core {
             line!(Error, "Validation on configuration change failed",
                 "shouldApplyV3" => true, "error" => error.to_string());
         }
+        let token = self.token_of(&outcome);
         let wait_for_compaction = self.carry_out(effect);
         self.publication_applied(request_id);
         let Some(waiter) = self.waiters.take(request_id) else {
@@ -93,6 +97,7 @@ impl Core {
         }
         self.meters.answered(operation, self.now.since(waiter.since).as_secs_f64(), outcome.is_ok());
         let answer = match outcome {
+            Ok(state::Reply::Authenticated { .. }) => Ok(self.authenticated(token)),
             Ok(reply) => Ok(self.reply(reply)),
             Err(rejection) => Err(Error::Rejected(rejection)),
         };
@@ -135,12 +140,34 @@ impl Core {
                 self.alarms_changed();
                 self.meter_alarms();
             }
-            // Tokens come with the Auth service; none were handed out.
-            Some(Effect::Tokens(_)) => {
+            Some(Effect::Tokens(tokens)) => {
+                match tokens {
+                    auth::Tokens::Keep => {}
+                    auth::Tokens::DropUser(user) => self.tokens.forget_user(&user),
+                    auth::Tokens::DropAll => self.tokens.clear(),
+                }
                 metrics().debugging_auth_revision.set(self.state.auth().revision() as i64);
             }
         }
         false
+    }
+
+    /// Makes out the token of an applied login. Members with other kinds of tokens propose logins without one: what
+    /// would be left of it could be guessed.
+    fn token_of(&mut self, outcome: &Result<state::Reply, Rejection>) -> Option<String> {
+        let Ok(state::Reply::Authenticated { user, simple_token: prefix }) = outcome else { return None };
+        let is_simple = matches!(self.config.tokens, TokenKind::Simple { .. });
+        if !is_simple || prefix.is_empty() {
+            return None;
+        }
+        let token = format!("{prefix}.{}", self.state.applied());
+        self.tokens.assign(token.clone(), user, self.now);
+        Some(token)
+    }
+
+    fn authenticated(&self, token: Option<String>) -> Reply {
+        let auth_revision = self.state.auth().revision();
+        Reply::Authenticate(Authenticated { header: self.header(), token, auth_revision })
     }
 
     fn tell_raft(&mut self, data: &Bytes) {

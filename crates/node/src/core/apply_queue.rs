@@ -63,5 +63,6 @@ impl Core {
             self.raft.applied(&ack);
         }
         self.run_applied_waits();
+        self.run_token_waits();
     }
 }

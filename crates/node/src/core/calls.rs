@@ -1,12 +1,13 @@
 //! One call of a client: judged, then proposed, queued behind the read barrier, or answered at once.
 
+use bytes::Bytes;
 use proto::etcdserverpb::{self as pb, InternalRaftRequest};
-use state::{Failure, Guarded, RangeAnswer, Rejection, State, Subject, is_read_only, is_serializable};
-use types::{KeyRange, MemberId};
+use state::{Failure, RangeAnswer, Rejection, Subject, is_read_only, is_serializable};
+use types::MemberId;
 
-use super::{Core, outbox::ReplyTo};
+use super::{Core, identity::Identity, outbox::ReplyTo};
 use crate::api::{
-    AuthCall, Caller, Error,
+    AuthCall, Caller, Credentials, Error,
     call::{Reply, Request},
     range_reply::RangeParts,
 };
@@ -20,82 +21,65 @@ impl From<Failure> for Error {
     }
 }
 
-/// Who a caller is. No tokens are handed out yet: with auth on, whoever shows one is refused, and whoever shows
-/// none is nobody.
-fn subject(state: &State, caller: &Caller) -> Result<Subject, Error> {
-    let auth = state.auth();
-    if !auth.is_enabled() {
-        return Ok(Subject::default());
-    }
-    if caller.internal {
-        return Ok(Subject { user: auth::ROOT.to_string(), revision: auth.revision() });
-    }
-    match caller.token {
-        Some(_) => Err(Error::InvalidToken),
-        None => Ok(Subject::default()),
-    }
-}
-
 /// Why a watcher is refused, as its cancel reason says it.
-pub(super) fn watch_refusal(state: &State, caller: &Caller, range: &KeyRange) -> Option<String> {
-    if !state.auth().is_enabled() {
-        return None;
-    }
-    let request =
-        pb::RangeRequest { key: range.key.clone(), range_end: range.end.clone(), ..Default::default() };
-    let (code, text) = match subject(state, caller).and_then(|subject| judge(state, &subject, &request)) {
-        Ok(()) => return None,
-        Err(Error::InvalidToken) => ("Unauthenticated", "etcdserver: invalid auth token"),
-        Err(Error::Rejected(Rejection::Auth(auth::Rejection::UserEmpty))) => {
-            ("InvalidArgument", "etcdserver: user name is empty")
+pub(super) fn watch_refusal(error: &Error) -> &'static str {
+    match error {
+        Error::InvalidToken => "rpc error: code = Unauthenticated desc = etcdserver: invalid auth token",
+        Error::Rejected(Rejection::Auth(auth::Rejection::UserEmpty)) => {
+            "rpc error: code = InvalidArgument desc = etcdserver: user name is empty"
         }
-        Err(Error::Rejected(Rejection::Auth(auth::Rejection::OldRevision))) => {
-            ("InvalidArgument", "etcdserver: revision of auth store is old")
+        Error::Rejected(Rejection::Auth(auth::Rejection::OldRevision)) => {
+            "rpc error: code = InvalidArgument desc = etcdserver: revision of auth store is old"
         }
-        Err(_) => ("PermissionDenied", "etcdserver: permission denied"),
-    };
-    Some(format!("rpc error: code = {code} desc = {text}"))
-}
-
-fn judge<T: Guarded>(state: &State, subject: &Subject, request: &T) -> Result<(), Error> {
-    match state.authorize(subject, request) {
-        Ok(_) => Ok(()),
-        Err(rejection) => Err(Rejection::Auth(rejection).into()),
+        _ => "rpc error: code = PermissionDenied desc = etcdserver: permission denied",
     }
 }
 
 impl Core {
-    pub(super) fn call(&mut self, reply_to: ReplyTo, caller: &Caller, request: Request) {
-        match subject(&self.state, caller) {
-            Ok(subject) => self.dispatch(reply_to, subject, request),
+    pub(super) fn call(&mut self, reply_to: ReplyTo, caller: Caller, request: Request) {
+        match self.identify(&caller) {
+            Ok(Identity::Known(subject)) => self.dispatch(reply_to, caller, subject, request),
+            Ok(Identity::Later(index)) => self.wait_for_token(index, reply_to, caller, request),
             Err(error) => self.outbox.reply(reply_to, Err(error)),
         }
     }
 
-    fn dispatch(&mut self, reply_to: ReplyTo, subject: Subject, request: Request) {
+    fn dispatch(&mut self, reply_to: ReplyTo, caller: Caller, subject: Subject, request: Request) {
         macro_rules! guarded {
             ($request:expr) => {
-                if let Err(error) = judge(&self.state, &subject, $request) {
+                if let Err(error) = self.judge(&subject, $request) {
                     return self.outbox.reply(reply_to, Err(error));
                 }
             };
         }
         match request {
-            Request::Range(range) => {
-                guarded!(&range);
-                if range.serializable {
-                    self.run_read(reply_to, Request::Range(range));
-                } else {
-                    self.read_after_barrier(reply_to, Request::Range(range));
-                }
+            // Reads are judged when they are executed.
+            Request::Range(range) if range.serializable => {
+                self.run_read(reply_to, caller, Request::Range(range));
             }
+            Request::Txn(txn) if is_read_only(&txn) && is_serializable(&txn) => {
+                self.run_read(reply_to, caller, Request::Txn(txn));
+            }
+            Request::Range(range) => self.read_after_barrier(reply_to, caller, Request::Range(range)),
             Request::Txn(txn) if is_read_only(&txn) => {
-                guarded!(&txn);
-                if is_serializable(&txn) {
-                    self.run_read(reply_to, Request::Txn(txn));
-                } else {
-                    self.read_after_barrier(reply_to, Request::Txn(txn));
-                }
+                self.read_after_barrier(reply_to, caller, Request::Txn(txn));
+            }
+            Request::MemberList(list) if !list.linearizable => {
+                self.run_read(reply_to, caller, Request::MemberList(list));
+            }
+            Request::MemberList(list) => {
+                self.read_after_barrier(reply_to, caller, Request::MemberList(list));
+            }
+            Request::Credentials(user) => {
+                self.read_after_barrier(reply_to, caller, Request::Credentials(user));
+            }
+            Request::Authenticate(login) => {
+                let authenticate = pb::InternalAuthenticateRequest {
+                    name: login.user,
+                    password: String::new(),
+                    simple_token: login.token_prefix,
+                };
+                self.propose_for(reply_to, Subject::default(), |r| r.authenticate = Some(authenticate));
             }
             // Judged when the range was begun.
             Request::RangeRows(id) => {
@@ -124,24 +108,16 @@ impl Core {
             }
             Request::LeaseKeepAlive(renew) => {
                 guarded!(&renew);
-                self.renew_lease(reply_to, renew);
+                self.renew_lease(reply_to, caller, renew);
             }
             Request::LeaseTimeToLive(query) => {
                 guarded!(&query);
-                self.lease_time_to_live(reply_to, query);
+                self.lease_time_to_live(reply_to, caller, query);
             }
             Request::LeaseLeases(query) => {
                 guarded!(&query);
                 let reply = self.lease_leases();
                 self.outbox.reply(reply_to, Ok(reply));
-            }
-            Request::MemberList(list) => {
-                guarded!(&list);
-                if list.linearizable {
-                    self.read_after_barrier(reply_to, Request::MemberList(list));
-                } else {
-                    self.run_read(reply_to, Request::MemberList(list));
-                }
             }
             Request::MemberAdd(add) => {
                 guarded!(&add);
@@ -194,7 +170,7 @@ impl Core {
             }
             Request::Downgrade(downgrade) => {
                 guarded!(&downgrade);
-                self.read_after_barrier(reply_to, Request::Downgrade(downgrade));
+                self.read_after_barrier(reply_to, caller, Request::Downgrade(downgrade));
             }
             Request::Auth(call) => self.propose_for(reply_to, subject, |r| put_auth_call(r, call)),
         }
@@ -211,8 +187,27 @@ impl Core {
         self.propose(reply_to, request, subject);
     }
 
-    /// Runs a read on the state as it is.
-    pub(super) fn run_read(&mut self, reply_to: ReplyTo, request: Request) {
+    /// Runs a read on the state as it is, if that lets the caller.
+    pub(super) fn run_read(&mut self, reply_to: ReplyTo, caller: Caller, request: Request) {
+        let subject = match self.identify(&caller) {
+            Ok(Identity::Known(subject)) => subject,
+            Ok(Identity::Later(index)) => return self.wait_for_token(index, reply_to, caller, request),
+            Err(error) => return self.outbox.reply(reply_to, Err(error)),
+        };
+        let judged = match &request {
+            Request::Range(range) => self.judge_read(&subject, range),
+            Request::Txn(txn) => self.judge_read(&subject, txn),
+            Request::MemberList(list) => self.judge(&subject, list),
+            Request::LeaseKeepAlive(renew) => self.judge(&subject, renew),
+            Request::LeaseTimeToLive(query) => self.judge(&subject, query),
+            Request::Downgrade(downgrade) => self.judge(&subject, downgrade),
+            // Whoever asks for them has no credentials yet.
+            Request::Credentials(_) => Ok(()),
+            other => unreachable!("{other:?} is no read"),
+        };
+        if let Err(error) = judged {
+            return self.outbox.reply(reply_to, Err(error));
+        }
         let answer = match request {
             Request::Range(range) => {
                 let begun = self.clock.now();
@@ -226,16 +221,24 @@ impl Core {
             }),
             Request::MemberList(_) => Ok(self.member_list_reply()),
             Request::LeaseKeepAlive(renew) => return self.renew_now(reply_to, &renew),
+            Request::LeaseTimeToLive(query) => self.time_to_live_now(&query),
+            Request::Credentials(user) => self.credentials(&user),
             Request::Downgrade(downgrade) => {
                 let Some(answer) = self.downgrade(&reply_to, &downgrade) else { return };
                 answer
             }
-            other => unreachable!("{other:?} is not queued behind the read barrier"),
+            other => unreachable!("{other:?} is no read"),
         };
         if let Err(Error::Storage(reason)) = &answer {
             telemetry::line!(Error, "a read failed", "error" => reason.clone());
         }
         self.outbox.reply(reply_to, answer);
+    }
+
+    fn credentials(&self, user: &str) -> Result<Reply, Error> {
+        let credential = self.state.auth().credential(user).map_err(Rejection::Auth)?;
+        let hash = Bytes::copy_from_slice(credential.hash);
+        Ok(Reply::Credentials(Credentials { hash, auth_revision: credential.revision }))
     }
 
     fn range(&mut self, request: &pb::RangeRequest) -> Result<Reply, Error> {

@@ -62,6 +62,10 @@ impl Core {
         let snapshot = work.snapshot.take().expect("it began with a snapshot");
         self.installation.count += 1;
         state.goes_on_from(&self.state);
+        if state.auth().revision() != self.state.auth().revision() || !state.auth().is_enabled() {
+            // Users may be gone, or their passwords changed, by entries that this member does not get to see.
+            self.tokens.clear();
+        }
         let old = std::mem::replace(&mut self.state, state);
         self.ranges.keep_state(&Rc::new(old));
         let after = self.persist.replaced(committed, size, &snapshot, self.state.counts().put_bytes);

@@ -12,7 +12,7 @@ use types::{LeaseId, Moment};
 
 use super::{Core, applied_wait::AfterApply, outbox::ReplyTo, request_id::RequestIds};
 use crate::api::{
-    Error,
+    Caller, Error,
     call::{Reply, Request},
 };
 
@@ -95,14 +95,14 @@ impl Core {
 
     /// Renews a lease. A leader that was held up asks the others first whether it still is one: its clients must not
     /// go by a lease that somebody else lets expire. A lease that it does not know may be among what is committed.
-    pub(super) fn renew_lease(&mut self, reply_to: ReplyTo, request: LeaseKeepAliveRequest) {
+    pub(super) fn renew_lease(&mut self, reply_to: ReplyTo, caller: Caller, request: LeaseKeepAliveRequest) {
         if self.is_leader() && self.timers.are_late(self.now) {
-            return self.read_after_barrier(reply_to, Request::LeaseKeepAlive(request));
+            return self.read_after_barrier(reply_to, caller, Request::LeaseKeepAlive(request));
         }
         let leases = self.state.leases();
         let wait = !self.config.fast_lease_keep_alive || !leases.contains(LeaseId(request.id));
         if leases.is_primary() && wait && self.lags() {
-            return self.after_apply(reply_to, AfterApply::Renew(request));
+            return self.after_apply(reply_to, AfterApply::Renew(caller, request));
         }
         self.renew_now(reply_to, &request);
     }
@@ -151,9 +151,14 @@ impl Core {
         }
     }
 
-    pub(super) fn lease_time_to_live(&mut self, reply_to: ReplyTo, request: LeaseTimeToLiveRequest) {
+    pub(super) fn lease_time_to_live(
+        &mut self,
+        reply_to: ReplyTo,
+        caller: Caller,
+        request: LeaseTimeToLiveRequest,
+    ) {
         if self.state.leases().is_primary() && self.lags() {
-            return self.after_apply(reply_to, AfterApply::TimeToLive(request));
+            return self.after_apply(reply_to, AfterApply::TimeToLive(caller, request));
         }
         let answer = self.time_to_live_now(&request);
         self.outbox.reply(reply_to, answer);

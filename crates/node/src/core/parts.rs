@@ -1,6 +1,6 @@
 //! What the boot hands over, and the core that is made from it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use consensus::{MemLog, RawNode};
 use state::State;
@@ -26,13 +26,14 @@ use super::{
     ranges,
     reads::Reads,
     request_id::RequestIds,
+    tokens::Tokens,
     transfer::Transfers,
     waiters::Waiters,
 };
 use crate::{
     api::Summary,
     backend_thread::BackendJob,
-    config::Config,
+    config::{Config, TokenKind},
     inbox::Inbox,
     input::Input,
     log_thread::LogJob,
@@ -83,6 +84,10 @@ impl Core {
             ..
         } = parts;
         let now = parts.clock.now();
+        let token_ttl = match config.tokens {
+            TokenKind::Simple { ttl } => ttl,
+            TokenKind::Signed | TokenKind::None => Duration::ZERO,
+        };
         let limits = watch::Limits::for_request_bytes(config.request_bytes_max);
         let hub = Hub::new(limits, state.store().revision(), state.store().compacted());
         let mut core = Core {
@@ -99,6 +104,8 @@ impl Core {
             publisher: Publisher::new(parts.published),
             apply_queue: ApplyQueue::default(),
             applied_waits: Vec::new(),
+            tokens: Tokens::new(token_ttl),
+            token_waits: Vec::new(),
             changes: ChangeQueue::default(),
             passed: super::passed::Passed::default(),
             membership: Membership::joining(joined),

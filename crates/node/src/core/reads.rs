@@ -6,7 +6,7 @@ use bytes::Bytes;
 use types::Moment;
 
 use super::{Core, outbox::ReplyTo};
-use crate::api::{Error, call::Request};
+use crate::api::{Caller, Error, call::Request};
 
 /// Without an answer for this long a round is asked for again, under a new name.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -15,6 +15,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct PendingRead {
     pub(crate) reply_to: ReplyTo,
+    /// Judged when the read is executed.
+    pub(crate) caller: Caller,
     pub(crate) request: Request,
     deadline: Moment,
 }
@@ -56,9 +58,9 @@ impl Reads {
 
 impl Core {
     /// Queues a read behind the barrier.
-    pub(super) fn read_after_barrier(&mut self, reply_to: ReplyTo, request: Request) {
+    pub(super) fn read_after_barrier(&mut self, reply_to: ReplyTo, caller: Caller, request: Request) {
         let deadline = self.now + self.config.request_timeout();
-        self.reads.waiting.push(PendingRead { reply_to, request, deadline });
+        self.reads.waiting.push(PendingRead { reply_to, caller, request, deadline });
     }
 
     /// Begins a round when reads wait and none runs, or repeats one that got no answer.
@@ -99,7 +101,7 @@ impl Core {
             while self.reads.confirmed.front().is_some_and(|(index, _)| *index <= self.state.applied()) {
                 let (_, reads) = self.reads.confirmed.pop_front().expect("looked at");
                 for read in reads {
-                    self.run_read(read.reply_to, read.request);
+                    self.run_read(read.reply_to, read.caller, read.request);
                 }
             }
             if self.reads.round.is_some() || self.reads.waiting.is_empty() || self.stopping.is_some() {

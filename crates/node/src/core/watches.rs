@@ -1,45 +1,117 @@
 //! Watch streams: requests in, effects out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use mvcc::Change;
-use proto::etcdserverpb::WatchRequest;
+use proto::etcdserverpb::{WatchCreateRequest, WatchRequest};
 use telemetry::metrics;
 use watch::{Effect, HeaderFacts, Request};
 
-use super::{Core, OpenStream, calls::watch_refusal};
+use super::{Core, OpenStream, calls::watch_refusal, identity::Identity};
 use crate::{
-    api::{Caller, watch::StreamId},
+    api::{Caller, Error, watch::StreamId},
     input::ReplyBox,
     reader_thread::{ReadDone, ReadJob},
 };
+
+/// Requests that a stream may hold for its token; with more it waits no longer.
+const HELD_MAX: usize = 256;
+
+/// Whether a watcher may be created.
+enum MayWatch {
+    Yes,
+    /// That is known when this index is applied.
+    Later(u64),
+}
 
 /// Progress ticks of streams are spread over this share of the interval, so that they do not all come at once.
 const PROGRESS_JITTER_PERCENT: u64 = 10;
 
 impl Core {
-    pub(super) fn watch_opened(&mut self, mailbox: ReplyBox, stream: StreamId, caller: &Caller) {
+    pub(super) fn watch_opened(&mut self, mailbox: ReplyBox, stream: StreamId, caller: Caller) {
         let interval = self.config.progress_notify_interval;
         // Drawn from the stream's number: nothing but the spreading depends on it.
         let share = stream.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let jitter = interval.as_millis() as u64 * PROGRESS_JITTER_PERCENT / 100;
         let jitter = Duration::from_millis(if jitter == 0 { 0 } else { share % jitter });
         self.hub.open_stream(stream, interval + jitter, self.now);
-        self.streams.insert(stream, OpenStream { mailbox, caller: caller.clone() });
+        self.streams.insert(stream, OpenStream { mailbox, caller, held: VecDeque::new() });
         metrics().debugging_mvcc_watch_stream_total.add(1);
     }
 
     pub(super) fn watch_requested(&mut self, stream: StreamId, request: WatchRequest) {
-        let Some(open) = self.streams.get(&stream) else { return };
+        let Some(open) = self.streams.get_mut(&stream) else { return };
         let Some(request) = Request::from_wire(request) else { return };
-        let refusal = match &request {
-            Request::Create(create) => {
-                let range = create.range_wanted();
-                watch_refusal(&self.state, &open.caller, &range)
+        if !open.held.is_empty() {
+            // Order is kept.
+            open.held.push_back(request);
+            if open.held.len() > HELD_MAX {
+                self.resume_watch(stream, true);
             }
-            Request::Cancel { .. } | Request::Progress => None,
+            return;
+        }
+        self.run_watch_request(stream, request);
+    }
+
+    /// Gives a request to the hub, or holds it until the caller's token must be known.
+    fn run_watch_request(&mut self, stream: StreamId, request: Request) {
+        let judged = match &request {
+            Request::Create(create) => self.may_watch(stream, create),
+            Request::Cancel { .. } | Request::Progress => Ok(MayWatch::Yes),
         };
-        self.hub.request(stream, request, refusal.as_deref().map_or(Ok(()), Err));
+        match judged {
+            Ok(MayWatch::Yes) => self.hub.request(stream, request, Ok(())),
+            Ok(MayWatch::Later(index)) => {
+                if self.watch_waits_for_token(index, stream)
+                    && let Some(open) = self.streams.get_mut(&stream)
+                {
+                    open.held.push_front(request);
+                } else {
+                    self.hub.request(stream, request, Err(watch_refusal(&Error::InvalidToken)));
+                }
+            }
+            Err(error) => self.hub.request(stream, request, Err(watch_refusal(&error))),
+        }
+    }
+
+    fn may_watch(&mut self, stream: StreamId, create: &watch::Create) -> Result<MayWatch, Error> {
+        if !self.state.auth().is_enabled() {
+            return Ok(MayWatch::Yes);
+        }
+        let Some(open) = self.streams.get_mut(&stream) else { return Ok(MayWatch::Yes) };
+        let caller = std::mem::take(&mut open.caller);
+        let identity = self.identify(&caller);
+        if let Some(open) = self.streams.get_mut(&stream) {
+            open.caller = caller;
+        }
+        match identity? {
+            Identity::Later(index) => Ok(MayWatch::Later(index)),
+            Identity::Known(subject) => {
+                let range = create.range_wanted();
+                let wanted = WatchCreateRequest {
+                    key: range.key,
+                    range_end: range.end,
+                    ..WatchCreateRequest::default()
+                };
+                self.judge(&subject, &wanted).map(|()| MayWatch::Yes)
+            }
+        }
+    }
+
+    /// The token of a stream must be known by now, or counts as invalid: its requests go on.
+    pub(super) fn resume_watch(&mut self, stream: StreamId, refuse: bool) {
+        let Some(open) = self.streams.get_mut(&stream) else { return };
+        for request in std::mem::take(&mut open.held) {
+            match self.streams.get_mut(&stream) {
+                // One before has to wait again.
+                Some(open) if !open.held.is_empty() => open.held.push_back(request),
+                Some(_) if refuse => {
+                    self.hub.request(stream, request, Err(watch_refusal(&Error::InvalidToken)));
+                }
+                Some(_) => self.run_watch_request(stream, request),
+                None => return,
+            }
+        }
     }
 
     pub(super) fn watch_closed(&mut self, stream: StreamId) {

@@ -1,21 +1,24 @@
 //! The Auth service. Passwords are hashed and checked here, off the network thread, so that no clear text and no
 //! slow hashing reaches the core (contract/semantics.md 7.2, 7.3).
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use proto::etcdserverpb::{AuthUserAddRequest, AuthUserChangePasswordRequest, AuthenticateRequest};
+use std::{sync::Arc, time::SystemTime};
+
+use proto::etcdserverpb::{
+    AuthUserAddRequest, AuthUserChangePasswordRequest, AuthenticateRequest, AuthenticateResponse,
+};
 
 use crate::{
     call::Call,
+    config::{Common, Notice},
     exchange::End,
-    member::{AuthCall, AuthReply, Member},
+    member::{AuthCall, AuthReply, Authenticated, Login, Member},
     method::Method,
     status::Reason,
+    tokens::Tokens,
 };
 
 use super::unary;
 
-/// Longer passwords are refused, as by Go's bcrypt; bytes.
-const PASSWORD_BYTES_MAX: usize = 72;
 /// How often a login starts over because the auth store changed meanwhile.
 const LOGIN_ATTEMPTS_MAX: usize = 10;
 
@@ -60,11 +63,11 @@ fn wrong_reply(reply: &AuthReply) -> Reason {
 }
 
 async fn user_add<M: Member>(call: &mut Call<M>) -> Result<(), End> {
-    let cost = call.thread.common.bcrypt_cost;
+    let common = Arc::clone(&call.thread.common);
     let run = async |m: &M, c, mut r: AuthUserAddRequest| {
         let password = std::mem::take(&mut r.password);
         if !r.options.as_ref().is_some_and(|options| options.no_password) {
-            r.hashed_password = hash(password, cost).await?;
+            r.hashed_password = common.passwords.hash(password).await?;
         }
         match m.auth(c, AuthCall::UserAdd(r)).await? {
             AuthReply::UserAdd(reply) => Ok(reply),
@@ -75,11 +78,11 @@ async fn user_add<M: Member>(call: &mut Call<M>) -> Result<(), End> {
 }
 
 async fn user_change_password<M: Member>(call: &mut Call<M>) -> Result<(), End> {
-    let cost = call.thread.common.bcrypt_cost;
+    let common = Arc::clone(&call.thread.common);
     let run = async |m: &M, c, mut r: AuthUserChangePasswordRequest| {
         let password = std::mem::take(&mut r.password);
         if !password.is_empty() {
-            r.hashed_password = hash(password, cost).await?;
+            r.hashed_password = common.passwords.hash(password).await?;
         }
         match m.auth(c, AuthCall::UserChangePassword(r)).await? {
             AuthReply::UserChangePassword(reply) => Ok(reply),
@@ -92,45 +95,60 @@ async fn user_change_password<M: Member>(call: &mut Call<M>) -> Result<(), End> 
 /// Checks the password against the member's own store, then has a token assigned everywhere; from the start
 /// again when the auth store has changed in between.
 async fn authenticate<M: Member>(call: &mut Call<M>) -> Result<(), End> {
+    let common = Arc::clone(&call.thread.common);
     let run = async |m: &M, _, r: AuthenticateRequest| {
-        for _ in 0..LOGIN_ATTEMPTS_MAX {
-            let credentials = m.credentials(r.name.clone()).await?;
-            let hash = String::from_utf8(credentials.hash.to_vec()).map_err(|_| Reason::AuthFailed)?;
-            if !verify(r.password.clone(), hash).await? {
-                return Err(Reason::AuthFailed);
-            }
-            match m.issue_token(r.name.clone(), credentials.auth_revision).await {
-                Err(Reason::AuthOldRevision) => {}
-                issued => return issued,
+        let login = log_in(m, &common, &r).await;
+        match &login {
+            Ok(_) | Err(Reason::AuthNotEnabled) => {}
+            Err(reason) => {
+                let (user, error) = (r.name.clone(), reason.to_string());
+                (common.notify)(Notice::LoginFailed { user, error });
             }
         }
-        Err(Reason::AuthOldRevision)
+        login
     };
     unary(call, |_| Ok(()), run).await
 }
 
-/// The base64 of a bcrypt hash in the variant that etcd writes.
-async fn hash(password: String, cost: u32) -> Result<String, Reason> {
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(Reason::Other("bcrypt: password length exceeds 72 bytes".into()));
+async fn log_in<M: Member>(
+    member: &M,
+    common: &Arc<Common>,
+    request: &AuthenticateRequest,
+) -> Result<AuthenticateResponse, Reason> {
+    for _ in 0..LOGIN_ATTEMPTS_MAX {
+        let credentials = member.credentials(request.name.clone()).await?;
+        if !common.passwords.verify(request.password.clone(), credentials.hash).await? {
+            return Err(Reason::AuthFailed);
+        }
+        let login = Login { user: request.name.clone(), token_prefix: common.tokens.prefix()? };
+        let Authenticated { header, token, auth_revision } = member.authenticate(login).await?;
+        let token = match token {
+            Some(token) => token,
+            None => sign(common, request.name.clone(), auth_revision).await?,
+        };
+        if auth_revision == credentials.auth_revision {
+            return Ok(AuthenticateResponse { header: Some(header), token });
+        }
     }
-    blocking(move || {
-        let hashed = bcrypt::hash_with_result(password, cost).map_err(|e| Reason::Other(e.to_string()))?;
-        Ok(STANDARD.encode(hashed.format_for_version(bcrypt::Version::TwoA)))
-    })
-    .await
+    Err(Reason::AuthOldRevision)
 }
 
-/// Whether a password belongs to a hash. A hash that is none belongs to no password.
-async fn verify(password: String, hash: String) -> Result<bool, Reason> {
-    blocking(move || Ok(bcrypt::verify(password, &hash).unwrap_or(false))).await
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Reason> + Send + 'static,
-) -> Result<T, Reason> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(panicked) => Err(Reason::Other(panicked.to_string())),
+/// A token of the kinds that nobody has to remember.
+async fn sign(common: &Arc<Common>, user: String, revision: u64) -> Result<String, Reason> {
+    let Tokens::Signed(signer) = &*common.tokens else { return Err(Reason::AuthFailed) };
+    if !signer.signs() {
+        return Err(Reason::VerifyOnlyKey);
     }
+    let now = SystemTime::now();
+    let signed = if signer.signs_slowly() {
+        let tokens = Arc::clone(&common.tokens);
+        let work = move || match &*tokens {
+            Tokens::Signed(signer) => signer.sign(&user, revision, now),
+            Tokens::Simple | Tokens::None => None,
+        };
+        common.passwords.run(work).await?
+    } else {
+        signer.sign(&user, revision, now)
+    };
+    signed.ok_or_else(|| Reason::Other("a token cannot be signed".into()))
 }

@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 
 use crate::{
     member::{
-        AuthCall, AuthReply, Body, Caller, Chunks, Credentials, Image, Member, WatchFrame, WatchInput,
-        WatchOutput,
+        AuthCall, AuthReply, Authenticated, Body, Caller, Chunks, Credentials, Image, Login, Member,
+        WatchFrame, WatchInput, WatchOutput,
     },
     status::Reason,
 };
@@ -404,16 +404,14 @@ impl Member for Fake {
         Ok(Credentials { hash, auth_revision: 9 })
     }
 
-    async fn issue_token(
-        &self,
-        user: String,
-        auth_revision: u64,
-    ) -> Result<pb::AuthenticateResponse, Reason> {
-        if self.knobs.stale_logins.load(SeqCst) > 0 {
+    async fn authenticate(&self, login: Login) -> Result<Authenticated, Reason> {
+        let stale = self.knobs.stale_logins.load(SeqCst) > 0;
+        if stale {
             self.knobs.stale_logins.fetch_sub(1, SeqCst);
-            return Err(Reason::AuthOldRevision);
         }
-        Ok(pb::AuthenticateResponse { header: header(), token: format!("{user}.{auth_revision}") })
+        let token = Some(format!("{}.9", login.token_prefix)).filter(|_| !login.token_prefix.is_empty());
+        let auth_revision = if stale { 10 } else { 9 };
+        Ok(Authenticated { header: header().unwrap_or_default(), token, auth_revision })
     }
 
     fn open_watch(&self, caller: Caller) -> (FakeInput, FakeOutput) {

@@ -26,6 +26,8 @@ fn cases() -> Vec<&'static Case> {
         grpc::election::CASES,
         grpc::maintenance::CASES,
         grpc::auth::CASES,
+        grpc::login::CASES,
+        grpc::advisories::CASES,
         grpc::members::CASES,
         grpc::others::CASES,
         crate::errors::CASES,

@@ -3,7 +3,7 @@
 use e2e::server::{Exit, Server};
 use proto::etcdserverpb::{MemberListRequest, PutRequest, RangeRequest};
 
-use crate::{common::*, gaps::KNOWN_GAPS, startup::assert_says};
+use crate::{gaps::KNOWN_GAPS, startup::assert_says};
 
 e2e::cases! { KNOWN_GAPS;
     size_not_found => "errors" ["discovery size"];

@@ -1,22 +1,12 @@
 //! What the tests do not prove, by name.
 
-use e2e::suite::{
-    Gap,
-    GapKind::{LaterPart, NotOneMember},
-    KnownGap,
-};
+use e2e::suite::{Gap, GapKind::NotOneMember, KnownGap};
 
 /// Tests that show a fault of the product. Each has to fail until the fault is gone.
 pub(crate) const KNOWN_GAPS: &[KnownGap] = &[];
 
 /// Rows that no test covers.
 pub(crate) const GAPS: &[Gap] = &[
-    Gap {
-        table: "grpc",
-        kind: LaterPart,
-        reason: "auth tokens: answered with Unimplemented",
-        rows: &["etcdserverpb.Auth/Authenticate"],
-    },
     Gap {
         table: "http",
         kind: NotOneMember,
@@ -43,19 +33,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "GET /metrics (grpc-proxy)",
             "GET /proxy/metrics (grpc-proxy)",
             "GET /debug/pprof/* (grpc-proxy)",
-        ],
-    },
-    Gap {
-        table: "errors",
-        kind: LaterPart,
-        reason: "auth tokens",
-        rows: &[
-            "ErrGRPCAuthFailed",
-            "ErrGRPCPermissionDenied",
-            "ErrGRPCAuthOldRevision",
-            "auth.ErrVerifyOnly",
-            "watch perm",
-            "watch auth rev",
         ],
     },
     Gap {
@@ -187,12 +164,6 @@ pub(crate) const GAPS: &[Gap] = &[
             "go_sched_gomaxprocs_threads",
             "up",
         ],
-    },
-    Gap {
-        table: "flags",
-        kind: LaterPart,
-        reason: "stop the start until they have an effect, which is tested",
-        rows: &["etcd --auth-token"],
     },
     Gap {
         table: "flags",

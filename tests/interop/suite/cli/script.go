@@ -42,9 +42,6 @@ type command struct {
 	alarm bool
 	// loose replaces all numbers and widths, for tables of sizes and indexes.
 	loose bool
-	// part is what the server must have; a command whose part is missing is left
-	// out on both sides.
-	part harness.Part
 }
 
 // ctl makes a command from words.
@@ -54,7 +51,6 @@ func (c command) with(stdin string) command        { c.stdin = stdin; return c }
 func (c command) interruptedAt(out string) command { c.until = out; return c }
 func (c command) loosely() command                 { c.loose = true; return c }
 func (c command) underAlarm() command              { c.alarm = true; return c }
-func (c command) needs(part harness.Part) command  { c.part = part; return c }
 func (c command) capturing(name, pattern string) command {
 	c.capture, c.pattern = name, regexp.MustCompile(pattern)
 	return c

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,14 +58,49 @@ func TestSelf(t *testing.T) {
 	compare(t, harness.MustEtcd(t, "3.7"), min(*stepsFlag, 2500))
 }
 
+// TestAuthDifferential compares both with authentication on and requests of many
+// users, with simple tokens.
+func TestAuthDifferential(t *testing.T) {
+	compareUsers(t, harness.MustTarget(t), *stepsFlag)
+}
+
+// TestAuthDifferentialSigned does so with signed tokens, which end with every
+// change of users and roles.
+func TestAuthDifferentialSigned(t *testing.T) {
+	compareUsers(t, harness.MustTarget(t), *stepsFlag/2, signedTokens(t))
+}
+
+// TestAuthSelf compares upstream's 3.7 with itself.
+func TestAuthSelf(t *testing.T) {
+	compareUsers(t, harness.MustEtcd(t, "3.7"), min(*stepsFlag, 1500))
+	compareUsers(t, harness.MustEtcd(t, "3.7"), min(*stepsFlag, 1000), signedTokens(t))
+}
+
+// signedTokens is the flag for them.
+func signedTokens(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("a secret of both"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return "--auth-token=jwt,sign-method=HS256,ttl=1h,priv-key=" + path
+}
+
+func compareUsers(t *testing.T, target harness.Binary, steps int, args ...string) {
+	compareWith(t, target, steps, (*generator).aboutUsers, args...)
+}
+
 func compare(t *testing.T, target harness.Binary, steps int) {
+	compareWith(t, target, steps, func(*generator) {})
+}
+
+func compareWith(t *testing.T, target harness.Binary, steps int, prepare func(*generator), args ...string) {
 	seed := *seedFlag
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d, %d steps (repeat with -seed=%d -steps=%d)", seed, steps, seed, steps)
-	a := startSide(t, "reference", harness.MustEtcd(t, "3.7"))
-	b := startSide(t, "target", target)
+	a := startSide(t, "reference", harness.MustEtcd(t, "3.7"), args...)
+	b := startSide(t, "target", target, args...)
 	allowed, err := readAllowances()
 	if err != nil {
 		t.Fatal(err)
@@ -74,6 +110,7 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 	if *leastFlag > 0 {
 		d.gen.balance = &balance{least: *leastFlag}
 	}
+	prepare(d.gen)
 	start := time.Now()
 	err = d.run(t.Context(), steps)
 	t.Logf("%d steps in %s; the generator drew\n%s", d.index, time.Since(start).Round(time.Millisecond), table(d.gen.counts))
@@ -99,7 +136,7 @@ func compare(t *testing.T, target harness.Binary, steps int) {
 		t.Error(err)
 	}
 	if t.Failed() && *minFlag {
-		reportShortest(t, target, d.done, allowed)
+		reportShortest(t, target, d.done, allowed, args...)
 	}
 }
 
@@ -123,10 +160,10 @@ func isKind(kind string) bool {
 }
 
 // reportShortest prints the shortest sequence found that still shows a difference.
-func reportShortest(t *testing.T, target harness.Binary, steps []step, allowed allowances) {
+func reportShortest(t *testing.T, target harness.Binary, steps []step, allowed allowances, args ...string) {
 	shortest := minimise(replayable(steps), func(s []step) bool {
-		a := startSide(t, "reference", harness.MustEtcd(t, "3.7"))
-		b := startSide(t, "target", target)
+		a := startSide(t, "reference", harness.MustEtcd(t, "3.7"), args...)
+		b := startSide(t, "target", target, args...)
 		defer a.server.Kill()
 		defer b.server.Kill()
 		defer a.close()
@@ -141,9 +178,9 @@ func reportShortest(t *testing.T, target harness.Binary, steps []step, allowed a
 	}
 }
 
-func startSide(t *testing.T, name string, bin harness.Binary) *side {
+func startSide(t *testing.T, name string, bin harness.Binary, args ...string) *side {
 	t.Helper()
-	server := harness.Start(t, bin, harness.Options{Args: serverArgs})
+	server := harness.Start(t, bin, harness.Options{Args: slices.Concat(serverArgs, args)})
 	s, err := newSide(t.Context(), name, server)
 	if err != nil {
 		t.Fatal(err)

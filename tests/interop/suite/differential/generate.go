@@ -49,6 +49,8 @@ type generator struct {
 	past *history
 	// users are logged in; empty while authentication is off.
 	users []string
+	// usersOnly is true for a run about users.
+	usersOnly bool
 	// authLeft is the number of steps until authentication goes off.
 	authLeft int
 	// leftOut are the kinds of steps that are never drawn.
@@ -87,7 +89,7 @@ func (g *generator) next() planned {
 	if len(g.queue) > 0 {
 		p, g.queue = g.queue[0], g.queue[1:]
 	} else {
-		p = g.drawBalanced(g.without(g.menu()))
+		p = g.drawNext()
 	}
 	g.mark(p.feature)
 	inner := p.observe
@@ -99,6 +101,19 @@ func (g *generator) next() planned {
 		}
 	}
 	return p
+}
+
+func (g *generator) drawNext() planned {
+	if !g.usersOnly {
+		return g.drawBalanced(g.without(g.menu()))
+	}
+	if len(g.users) == 0 && len(g.alarmed) == 0 && g.percent(30) {
+		g.planAuthPhase()
+		first := g.queue[0]
+		g.queue = g.queue[1:]
+		return first
+	}
+	return g.drawBalanced(g.without(g.usersMenu()))
 }
 
 // countDown ends phases that last a number of steps.

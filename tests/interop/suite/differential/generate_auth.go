@@ -1,6 +1,9 @@
 package differential
 
 import (
+	"maps"
+	"slices"
+
 	"go.etcd.io/etcd/api/v3/authpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"google.golang.org/protobuf/proto"
@@ -133,7 +136,14 @@ func (g *generator) logIn() {
 	g.queue = append(g.queue, planned{
 		step:    firstWatchReply{req: &pb.WatchCreateRequest{Key: []byte("k")}},
 		feature: "Watch/create-without-user",
-		observe: func(outcome) { g.users = append(g.users, ""); g.authLeft = authSteps },
+		observe: func(outcome) {
+			g.users = append(g.users, "")
+			g.authLeft = authSteps
+			if g.usersOnly {
+				g.authLeft = usersSteps
+				g.users = append(g.users, slices.Sorted(maps.Keys(strangers))...)
+			}
+		},
 	})
 }
 

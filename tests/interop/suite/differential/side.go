@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -37,7 +38,7 @@ type side struct {
 
 // newSide connects to a server and starts its tap.
 func newSide(ctx context.Context, name string, server *harness.Server) (*side, error) {
-	s := &side{name: name, server: server, tokens: map[string]string{}, events: newHistory(), kinds: map[string]int{}}
+	s := &side{name: name, server: server, tokens: maps.Clone(strangers), events: newHistory(), kinds: map[string]int{}}
 	return s, s.connect(ctx)
 }
 

@@ -54,7 +54,7 @@ func (u unary) run(ctx context.Context, s *side) outcome {
 // attach adds the metadata of the call.
 func (u unary) attach(ctx context.Context, s *side) context.Context {
 	if u.as != "" {
-		ctx = metadata.AppendToOutgoingContext(ctx, "token", s.tokens[u.as])
+		ctx = withToken(ctx, u.as, s.tokens[u.as])
 	}
 	if u.hasLeader {
 		ctx = metadata.AppendToOutgoingContext(ctx, "hasleader", "true")

@@ -53,14 +53,6 @@ var Fixtures = []Fixture{
 	{Name: "etcd37-empty", Minor: "3.7"},
 }
 
-// needs are the parts that a server must have to make the directory or describe it.
-func (f Fixture) needs() []harness.Part {
-	if f.Auth {
-		return []harness.Part{harness.Authentication}
-	}
-	return nil
-}
-
 // Make creates the data directory, its manifest DIR.json and its key dump
 // DIR.keys.tsv. The random writes follow from the seed.
 func (f Fixture) Make(ctx context.Context, workDir, dataDir string, seed uint64) error {

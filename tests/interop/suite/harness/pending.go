@@ -9,16 +9,13 @@ type Part string
 // mainstay, by name; against upstream it runs. Whoever brings a part deletes its
 // line in [pending], and nothing else.
 const (
-	// Authentication is Authenticate, tokens, and permissions for users who log in.
-	Authentication Part = "auth"
 	// Emulation is --emulate-version.
 	Emulation Part = "emulation"
 )
 
 // pending says for each missing part what brings it.
 var pending = map[Part]string{
-	Authentication: "the part with users, roles and tokens at the door",
-	Emulation:      "the part with --emulate-version",
+	Emulation: "the part with --emulate-version",
 }
 
 // Pending lists the parts that a server lacks, with what brings them.

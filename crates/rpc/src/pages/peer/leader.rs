@@ -96,8 +96,9 @@ pub(super) async fn promote<M: Member>(thread: &Thread<M>, request: &Parts, id: 
 }
 
 async fn promote_member<M: Member>(thread: &Thread<M>, request: &Parts, id: u64) -> Page {
-    let token = Some(header(&request.headers, AUTHORIZATION).into_owned()).filter(|token| !token.is_empty());
-    let caller = Caller { token, ..Caller::default() };
+    let token = header(&request.headers, AUTHORIZATION);
+    let token = token.strip_prefix("Bearer ").unwrap_or(&token).to_owned();
+    let caller = thread.common.caller(Some(token).filter(|token| !token.is_empty()), None);
     match thread.member.member_promote(caller, MemberPromoteRequest { id }).await {
         Ok(reply) => {
             let members: Vec<_> = reply.members.iter().map(member_json).collect();
