@@ -1,7 +1,7 @@
 //! The gateway over WebSocket: each message of the client is a piece of the request's body, each line of the answer a
 //! message to him (upstream: github.com/tmc/grpc-websocket-proxy).
 
-use std::{pin::pin, rc::Rc, time::Duration};
+use std::{io, pin::pin, rc::Rc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -178,34 +178,48 @@ pub(crate) async fn run<M: Member>(thread: &Rc<Thread<M>>, opening: Opening, str
     let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
 }
 
-/// Writes what comes until the answer ends. A line is a message; one that comes in pieces is a message in fragments.
+/// Writes what comes until the answer ends. A line is a message, and so is what stands behind the last one; one that
+/// comes in pieces is a message in fragments.
 async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     pieces: &mut mpsc::Receiver<Bytes>,
     pongs: &mut mpsc::Receiver<Vec<u8>>,
 ) -> Close {
+    match write_all(writer, pieces, pongs).await {
+        Ok(()) => Close::With(frame::NORMAL),
+        Err(error) => error.into(),
+    }
+}
+
+async fn write_all(
+    writer: &mut (impl AsyncWrite + Unpin),
+    pieces: &mut mpsc::Receiver<Bytes>,
+    pongs: &mut mpsc::Receiver<Vec<u8>>,
+) -> io::Result<()> {
     let mut opcode = Opcode::Text;
+    // Whether it is the last of its message shows later.
+    let mut kept = None;
     loop {
-        let written = tokio::select! {
-            piece = pieces.recv() => {
-                let Some(piece) = piece else { break };
-                let (line, ends) = match piece.strip_suffix(b"\n") {
-                    Some(line) => (line, true),
-                    None => (&piece[..], false),
-                };
-                let this = std::mem::replace(&mut opcode, if ends { Opcode::Text } else { Opcode::More });
-                frame::write(writer, this, ends, line).await
+        let piece = tokio::select! {
+            piece = pieces.recv() => piece,
+            Some(data) = pongs.recv() => {
+                frame::write(writer, Opcode::Pong, true, &data).await?;
+                continue;
             }
-            Some(data) = pongs.recv() => frame::write(writer, Opcode::Pong, true, &data).await,
         };
-        if written.is_err() {
-            return Close::Silent;
+        if let Some(kept) = kept.take() {
+            frame::write(writer, opcode, piece.is_none(), &kept).await?;
+            opcode = Opcode::More;
+        }
+        let Some(piece) = piece else { return Ok(()) };
+        match piece.strip_suffix(b"\n") {
+            Some(line) => {
+                frame::write(writer, opcode, true, line).await?;
+                opcode = Opcode::Text;
+            }
+            None => kept = Some(piece),
         }
     }
-    if opcode == Opcode::More && frame::write(writer, opcode, true, b"").await.is_err() {
-        return Close::Silent;
-    }
-    Close::With(frame::NORMAL)
 }
 
 #[cfg(test)]

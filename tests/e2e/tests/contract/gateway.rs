@@ -65,10 +65,13 @@ fn calls() {
     assert_eq!(reply["responses"][1]["response_range"]["kvs"][0]["value"], json!("dw=="));
     assert_eq!(ok(&server, "/v3/lease/grant", r#"{"TTL":"100","ID":7}"#), json!({"ID":"7","TTL":"100"}));
     // The same calls as those of gRPC: counted, and seen by everybody.
-    let count = server.metrics().value(
-        "grpc_server_handled_total",
-        &[("grpc_method", "Put"), ("grpc_service", "etcdserverpb.KV"), ("grpc_code", "OK")],
-    );
+    let labels = [
+        ("grpc_type", "unary"),
+        ("grpc_service", "etcdserverpb.KV"),
+        ("grpc_method", "Put"),
+        ("grpc_code", "OK"),
+    ];
+    let count = server.metrics().value("grpc_server_handled_total", &labels);
     assert_eq!(count, 1.0);
     let rows = server.client().ok(range("k")).kvs;
     assert_eq!((rows.len(), &rows[0].value[..]), (1, &b"w"[..]));
