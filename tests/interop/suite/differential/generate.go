@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -251,8 +252,18 @@ func (g *generator) key() []byte {
 	}
 }
 
-// rangeEnd picks an end for a key, of every kind there is.
+// rangeEnd picks an end for a key. In a run about users some key lies below it:
+// whether upstream denies other ranges depends on the shape of a tree.
 func (g *generator) rangeEnd(key []byte) []byte {
+	end := g.anyRangeEnd(key)
+	if g.usersOnly && !bytes.Equal(end, []byte{0}) && bytes.Compare(end, key) <= 0 {
+		return nil
+	}
+	return end
+}
+
+// anyRangeEnd picks an end of every kind there is.
+func (g *generator) anyRangeEnd(key []byte) []byte {
 	switch n := g.rng.IntN(100); {
 	case n < 40:
 		g.mark("range_end/none")

@@ -73,7 +73,7 @@ func (g *generator) grantMore() planned {
 		return g.usersStep()
 	}
 	perm.Key = key
-	perm.RangeEnd = g.rangeEnd(key)
+	perm.RangeEnd = g.permissionEnd(key)
 	p := g.auth("RoleGrantPermission", &pb.AuthRoleGrantPermissionRequest{Name: role, Perm: perm})
 	if u := p.step.(unary); len(g.users) > 0 {
 		u.as = "root"

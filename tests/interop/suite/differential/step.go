@@ -105,7 +105,9 @@ func (r rangeStream) run(ctx context.Context, s *side) outcome {
 	}
 }
 
-func (r rangeStream) String() string { return string(mRangeStream) + " " + show(r.req) }
+func (r rangeStream) String() string {
+	return string(mRangeStream) + " " + show(r.req) + " as " + r.as
+}
 
 // keepAlive renews one lease over the side's standing stream.
 type keepAlive struct{ id int64 }
