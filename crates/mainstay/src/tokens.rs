@@ -20,7 +20,7 @@ pub(crate) fn tokens(auth: &config::Auth) -> Result<(Arc<rpc::Tokens>, node::Tok
             line!(Warn, "simple token is not cryptographically signed");
             (rpc::Tokens::Simple, node::TokenKind::Simple { ttl: auth.token_ttl })
         }
-        "jwt" => (rpc::Tokens::Signed(signer(&options)?), node::TokenKind::Signed),
+        "jwt" => (rpc::Tokens::Signed(Box::new(signer(&options)?)), node::TokenKind::Signed),
         _ => (rpc::Tokens::None, node::TokenKind::None),
     };
     Ok((Arc::new(tokens), kind))

@@ -26,7 +26,7 @@ pub enum Tokens {
     #[default]
     Simple,
     /// `jwt`
-    Signed(Signer),
+    Signed(Box<Signer>),
     /// Empty: nobody gets any.
     None,
 }
