@@ -33,7 +33,7 @@ pub(crate) struct TokenWait {
 
 #[derive(Debug)]
 enum Waiting {
-    Call(ReplyTo, Caller, Box<Request>),
+    Call(Box<(ReplyTo, Caller, Request)>),
     /// It holds its requests itself.
     Watch(StreamId),
 }
@@ -42,7 +42,7 @@ impl TokenWait {
     /// Who wants an answer, if it is a call.
     pub(super) fn reply_to(self) -> Option<ReplyTo> {
         match self.who {
-            Waiting::Call(reply_to, ..) => Some(reply_to),
+            Waiting::Call(call) => Some(call.0),
             Waiting::Watch(_) => None,
         }
     }
@@ -114,7 +114,7 @@ impl Core {
         if self.token_waits.len() >= WAITING_MAX {
             return self.outbox.reply(reply_to, Err(Error::InvalidToken));
         }
-        self.push_token_wait(index, Waiting::Call(reply_to, caller, Box::new(request)));
+        self.push_token_wait(index, Waiting::Call(Box::new((reply_to, caller, request))));
     }
 
     /// Lets a watch stream wait for its token; `false` when too many wait.
@@ -141,7 +141,10 @@ impl Core {
         let due: Vec<_> = self.token_waits.extract_if(.., |waiting| waiting.index <= applied).collect();
         for TokenWait { who, .. } in due {
             match who {
-                Waiting::Call(reply_to, caller, request) => self.call(reply_to, caller, *request),
+                Waiting::Call(call) => {
+                    let (reply_to, caller, request) = *call;
+                    self.call(reply_to, caller, request);
+                }
                 Waiting::Watch(stream) => self.resume_watch(stream, false),
             }
         }
@@ -153,7 +156,7 @@ impl Core {
         let late: Vec<_> = self.token_waits.extract_if(.., |waiting| waiting.deadline <= now).collect();
         for TokenWait { who, .. } in late {
             match who {
-                Waiting::Call(reply_to, ..) => self.outbox.reply(reply_to, Err(Error::InvalidToken)),
+                Waiting::Call(call) => self.outbox.reply(call.0, Err(Error::InvalidToken)),
                 Waiting::Watch(stream) => self.resume_watch(stream, true),
             }
         }

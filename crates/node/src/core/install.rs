@@ -86,6 +86,7 @@ impl Core {
             return self.fault(format!("raft's log in memory does not take a leader's snapshot: {error}"));
         }
         self.lease_entry_applied();
+        self.run_token_waits();
         for after in after {
             self.ask_again(after);
         }

@@ -252,11 +252,11 @@ func (g *generator) key() []byte {
 	}
 }
 
-// rangeEnd picks an end for a key. In a run about users some key lies below it:
+// rangeEnd picks an end for a key. With authentication on some key lies below it:
 // whether upstream denies other ranges depends on the shape of a tree.
 func (g *generator) rangeEnd(key []byte) []byte {
 	end := g.anyRangeEnd(key)
-	if g.usersOnly && !bytes.Equal(end, []byte{0}) && bytes.Compare(end, key) <= 0 {
+	if len(g.users) > 0 && !bytes.Equal(end, []byte{0}) && bytes.Compare(end, key) <= 0 {
 		return nil
 	}
 	return end

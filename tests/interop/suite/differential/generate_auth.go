@@ -114,6 +114,8 @@ func (g *generator) planAuthPhase() {
 		plan("UserChangePassword", &pb.AuthUserChangePasswordRequest{Name: user, Password: password})
 	}
 	plan("RoleAdd", &pb.AuthRoleAddRequest{Name: "root"})
+	// Without what it has: upstream sorts many permissions of one key as it happens.
+	plan("RoleDelete", &pb.AuthRoleDeleteRequest{Role: "r1"})
 	plan("RoleAdd", &pb.AuthRoleAddRequest{Name: "r1"})
 	plan("UserGrantRole", &pb.AuthUserGrantRoleRequest{User: "root", Role: "root"})
 	plan("UserGrantRole", &pb.AuthUserGrantRoleRequest{User: "alice", Role: "r1"})
