@@ -166,7 +166,7 @@ fn depth_is_bounded() {
             assert!(read::<TxnRequest>(&nested(3333)).is_ok());
             assert_eq!(
                 read::<TxnRequest>(&nested(3334)),
-                Err("invalid character '{' exceeded max depth".into())
+                Err("invalid character '[' exceeded max depth".into())
             );
             let arrays = |levels: usize| format!(r#"{{"x":{}"#, "[".repeat(levels));
             assert_eq!(read::<TxnRequest>(&arrays(9_999)), Err("unexpected EOF".into()));
@@ -272,7 +272,7 @@ proptest! {
         values.push(text.as_bytes());
         while let Ok(Some(value)) = values.next_value() {
             // What Go's scanner lets through is JSON.
-            prop_assert!(serde_json::from_slice::<serde_json::Value>(&value).is_ok() || text.contains("\\u"), "{}", text);
+            prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&value).is_ok() || text.contains("\\u"), "{}", text);
             let _ = kind::<TxnRequest>().read(&value);
         }
     }

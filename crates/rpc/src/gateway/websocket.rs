@@ -198,7 +198,7 @@ async fn write_all(
 ) -> io::Result<()> {
     let mut opcode = Opcode::Text;
     // Whether it is the last of its message shows later.
-    let mut kept = None;
+    let mut kept: Option<Bytes> = None;
     loop {
         let piece = tokio::select! {
             piece = pieces.recv() => piece,
