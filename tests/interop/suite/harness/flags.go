@@ -1,10 +1,11 @@
 package harness
 
 import (
-	"net"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // commandLine builds the executable and its arguments.
@@ -41,6 +42,7 @@ func commandLine(bin Binary, opts Options, at ports) (string, []string, error) {
 		"--initial-advertise-peer-urls="+advertised,
 		"--initial-cluster-state="+member.state,
 		"--initial-cluster-token=interop",
+		"--socket-reuse-port",
 		"--log-level=info",
 	)
 	if !opts.discovers {
@@ -70,6 +72,8 @@ type ports struct {
 	client, peer, metrics string
 	// front is announced to other members in place of peer, if not empty.
 	front string
+	// held keeps the ports ours as long as anybody knows them.
+	held []*os.File
 }
 
 // announced is where other members find this one.
@@ -94,13 +98,37 @@ func freePortsFor(servers int) ([]ports, error) {
 	at := make([]ports, servers)
 	for i := range at {
 		for _, to := range []*string{&at[i].client, &at[i].peer, &at[i].metrics} {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
+			addr, held, err := holdPort()
 			if err != nil {
 				return nil, err
 			}
-			defer l.Close()
-			*to = l.Addr().String()
+			*to, at[i].held = addr, append(at[i].held, held)
 		}
 	}
 	return at, nil
+}
+
+// soReusePort is SO_REUSEPORT, which package syscall does not name.
+const soReusePort = 15
+
+// holdPort binds a port and never listens on it: nobody else gets it, neither other
+// tests nor outgoing connections, but servers that share ports, as all ours are told
+// to (--socket-reuse-port). It is free again when the file is closed or forgotten.
+func holdPort() (string, *os.File, error) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", nil, err
+	}
+	held := os.NewFile(uintptr(fd), "port")
+	if err := syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, soReusePort, 1); err != nil {
+		return "", nil, err
+	}
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return "", nil, err
+	}
+	bound, err := syscall.Getsockname(fd)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("127.0.0.1:%d", bound.(*syscall.SockaddrInet4).Port), held, nil
 }
