@@ -7,7 +7,7 @@ import (
 )
 
 // catchUp is the percentage of steps that go after the rarest feature.
-const catchUp = 80
+const catchUp = 50
 
 // balance knows which alternatives of the menu bring which features, from what they
 // brought so far.

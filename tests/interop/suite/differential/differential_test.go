@@ -16,7 +16,7 @@ import (
 
 var (
 	stepsFlag = flag.Int("steps", envInt("DIFF_STEPS", 5000), "number of random steps")
-	leastFlag = flag.Int("least", 0, "how often each feature of the generator must be drawn; most steps then go after the rarest")
+	leastFlag = flag.Int("least", 0, "how often each feature of the generator must be drawn; half of the steps then go after the rarest")
 	lessFlag  = flag.String("without", os.Getenv("DIFF_WITHOUT"), "kinds of steps to leave out, for example auth,lock,watch")
 	minFlag   = flag.Bool("minimise", false, "after a difference, search for a shorter sequence that shows it")
 	seedFlag  = flag.Uint64("seed", uint64(envInt("DIFF_SEED", 0)), "seed of the steps; 0 takes the clock")
