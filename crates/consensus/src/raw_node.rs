@@ -188,6 +188,12 @@ impl<S: LogStore> RawNode<S> {
         let _ = self.input(|raft| raft.step(message));
     }
 
+    /// A leader leads no more, in the term it is in: what it waits for will not come. The others elect once they have
+    /// not heard of it for an election timeout.
+    pub fn resign(&mut self) {
+        self.raft.resign();
+    }
+
     /// Makes a follower forget its leader, so that it may vote for another in this term or campaign.
     pub fn forget_leader(&mut self) {
         if let Role::Follower(follower) = &mut self.raft.role {

@@ -30,6 +30,7 @@ mod raft_log;
 mod ranges;
 mod reads;
 mod request_id;
+mod stall;
 mod tokens;
 mod told;
 mod transfer;
@@ -100,6 +101,7 @@ pub(crate) struct Core {
     persist: Persist,
     leases: LeaseDriver,
     compaction: Compaction,
+    stall: stall::Stall,
     installation: install::Installation,
     auto_compaction: AutoCompactor,
     publisher: Publisher,
@@ -228,9 +230,8 @@ impl Core {
 
     fn run_timers(&mut self) {
         let now = self.now;
-        for _ in 0..self.timers.ticks_due(now) {
-            self.raft.tick();
-        }
+        let ticks = self.timers.ticks_due(now);
+        self.tick_raft(ticks);
         if self.timers.housekeeping_due(now) {
             self.expire_waits();
             self.expire_passed(self.config.request_timeout());
@@ -303,6 +304,7 @@ impl Core {
             self.state.applied(),
         );
         self.summary.set_auth_enabled(self.state.auth().is_enabled());
+        self.summary.set_disk_stalled(self.disk_stalled());
     }
 
     fn is_leader(&self) -> bool {

@@ -2,6 +2,8 @@
 //!
 //! `port` implements it over `node`; tests implement it in memory.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 pub use node::{AuthCall, AuthReply, Authenticated, Caller, Credentials, Login};
 use proto::etcdserverpb as pb;
@@ -90,6 +92,8 @@ pub trait Member: Clone + 'static {
     async fn drive(&self);
     /// Whether this member knows a leader. Cheap.
     fn has_leader(&self) -> bool;
+    /// For how long the disk has stalled, once that is longer than an election timeout. Cheap.
+    fn disk_stalled(&self) -> Option<Duration>;
     /// Whether this member is a learner. Cheap.
     fn is_learner(&self) -> bool;
     /// Whether users have to show who they are. Cheap.

@@ -127,6 +127,10 @@ impl Member for Door {
         self.summary.leader().is_some()
     }
 
+    fn disk_stalled(&self) -> Option<Duration> {
+        self.summary.disk_stalled()
+    }
+
     fn is_learner(&self) -> bool {
         self.summary.is_learner()
     }

@@ -120,6 +120,13 @@ impl<S: LogStore> Raft<S> {
         }
     }
 
+    /// Follows nobody, if it leads.
+    pub(crate) fn resign(&mut self) {
+        if let Role::Leader(_) = self.role {
+            self.become_follower(self.core.term, NO_NODE);
+        }
+    }
+
     /// Enters `term` (or stays in it) as a follower of `leader`; 0 = of nobody yet.
     pub(super) fn become_follower(&mut self, term: u64, leader: u64) {
         self.core.reset(term);

@@ -1,8 +1,11 @@
 //! The member as the rest of the process holds it.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use proto::etcdserverpb::AlarmMember;
@@ -26,6 +29,8 @@ pub struct Summary {
     applied: AtomicU64,
     learner: AtomicBool,
     auth_enabled: AtomicBool,
+    /// Milliseconds; 0 = it does not.
+    disk_stalled: AtomicU64,
     texts: Mutex<Texts>,
 }
 
@@ -72,6 +77,12 @@ impl Summary {
         self.auth_enabled.load(Ordering::Relaxed)
     }
 
+    /// For how long the disk has not finished a write of the log, once that is longer than an election timeout.
+    pub fn disk_stalled(&self) -> Option<Duration> {
+        let millis = self.disk_stalled.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
     /// The cluster version `X.Y.0`; `None` until it is decided.
     pub fn cluster_version(&self) -> Option<String> {
         self.texts().cluster_version.clone()
@@ -103,6 +114,11 @@ impl Summary {
 
     pub(crate) fn set_auth_enabled(&self, enabled: bool) {
         self.auth_enabled.store(enabled, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_disk_stalled(&self, stalled: Option<Duration>) {
+        let millis = stalled.map_or(0, |stalled| u64::try_from(stalled.as_millis()).unwrap_or(u64::MAX));
+        self.disk_stalled.store(millis, Ordering::Relaxed);
     }
 
     pub(crate) fn set_alarms(&self, alarms: Vec<AlarmMember>) {

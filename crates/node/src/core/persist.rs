@@ -30,8 +30,8 @@ pub(crate) struct Persist {
     size: (u64, u64),
     /// Commit index of the last hard state that is durable in the WAL.
     durable_commit: u64,
-    /// Appends at the log thread.
-    log_jobs: usize,
+    /// When each of the appends at the log thread was handed over, in order.
+    log_jobs: VecDeque<Moment>,
     /// Bytes of their entries.
     log_bytes: u64,
     /// A sealed batch that waits for its commit index to be durable in the WAL.
@@ -88,7 +88,7 @@ impl Persist {
             held,
             size,
             durable_commit: hard_state.commit,
-            log_jobs: 0,
+            log_jobs: VecDeque::new(),
             log_bytes: 0,
             waiting: None,
             running: None,
@@ -165,8 +165,8 @@ impl Persist {
         self.size.1
     }
 
-    pub(crate) fn log_job_sent(&mut self, entries: &[Entry]) {
-        self.log_jobs += 1;
+    pub(crate) fn log_job_sent(&mut self, now: Moment, entries: &[Entry]) {
+        self.log_jobs.push_back(now);
         self.log_bytes += bytes_of(entries);
     }
 
@@ -175,13 +175,18 @@ impl Persist {
         self.log_bytes -= bytes_of(entries);
     }
 
+    /// Since when the oldest append has been with the log thread.
+    pub(crate) fn log_waits_since(&self) -> Option<Moment> {
+        self.log_jobs.front().copied()
+    }
+
     /// Bytes of entries that wait for the log.
     pub(crate) fn log_bytes(&self) -> u64 {
         self.log_bytes
     }
 
     pub(crate) fn log_jobs_done(&mut self, count: usize, hard_state: HardState, synced: bool) {
-        self.log_jobs -= count;
+        self.log_jobs.drain(..count);
         if synced {
             self.durable_commit = hard_state.commit;
         }
@@ -279,7 +284,7 @@ impl Core {
         self.persist.put_bytes.0 = self.state.counts().put_bytes;
         self.persist.last_batch = sealed.batch;
         self.persist.waiting = Some(sealed);
-        if self.persist.durable_commit < self.state.applied() && self.persist.log_jobs == 0 {
+        if self.persist.durable_commit < self.state.applied() && self.persist.log_jobs.is_empty() {
             self.sync_hard_state();
         }
     }
@@ -288,7 +293,7 @@ impl Core {
     fn send_sealed(&mut self) {
         let durable = self.persist.durable_commit;
         let Some(sealed) = self.persist.waiting.take_if(|sealed| sealed.index <= durable) else {
-            if self.persist.waiting.is_some() && self.persist.log_jobs == 0 {
+            if self.persist.waiting.is_some() && self.persist.log_jobs.is_empty() {
                 self.sync_hard_state();
             }
             return;

@@ -38,13 +38,13 @@ impl Core {
         if let Some(hard_state) = work.hard_state {
             self.hard_state = hard_state;
         }
-        self.persist.log_job_sent(&work.entries);
+        self.persist.log_job_sent(self.now, &work.entries);
         self.log.send(LogJob::Append { work: Box::new(work), hard_state: self.hard_state, must_sync });
     }
 
     /// Has the current hard state made durable, without anything new.
     pub(super) fn sync_hard_state(&mut self) {
-        self.persist.log_job_sent(&[]);
+        self.persist.log_job_sent(self.now, &[]);
         self.log.send(LogJob::Append { work: Box::default(), hard_state: self.hard_state, must_sync: true });
     }
 

@@ -56,7 +56,7 @@ impl Core {
         self.transfer_ended(self.raft.leader());
     }
 
-    fn begin_transfer(&mut self, target: MemberId) {
+    pub(super) fn begin_transfer(&mut self, target: MemberId) {
         let local = self.member_id.to_string();
         line!(Info, "leadership transfer starting",
             "local-member-id" => local.clone(), "current-leader-member-id" => local,

@@ -35,6 +35,8 @@ struct Wires {
     disks: BTreeMap<MemberId, Arc<dyn Disk>>,
     /// Snapshots that arrived.
     snapshots: usize,
+    /// Messages that never arrive.
+    dropped: Vec<MessageKind>,
     /// Members that nobody hears, and that hear nobody.
     cut: BTreeSet<MemberId>,
     /// Whom each member was last told to talk to.
@@ -52,6 +54,11 @@ impl Network {
 
     pub(crate) fn mend(&self, id: MemberId) {
         self.wires().cut.remove(&id);
+    }
+
+    /// From now on no message of that kind arrives.
+    pub(crate) fn drop_all(&self, kind: MessageKind) {
+        self.wires().dropped.push(kind);
     }
 
     /// How many snapshots have arrived.
@@ -88,6 +95,9 @@ impl Peers for Door {
         let wires = self.network.wires();
         for message in messages {
             let to = MemberId(message.to);
+            if wires.dropped.contains(&message.kind) {
+                continue;
+            }
             let delivered = message.kind != MessageKind::Snapshot
                 && wires
                     .way(self.own, to)
@@ -154,6 +164,16 @@ pub(crate) struct Mate {
 impl Mate {
     pub(crate) fn start(network: &Network, config: Config, disk: SimDisk) -> Mate {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        Mate::start_through(network, config, disk, shared)
+    }
+
+    /// Starts a member that sees `disk` through `shared`.
+    pub(crate) fn start_through(
+        network: &Network,
+        config: Config,
+        disk: SimDisk,
+        shared: Arc<dyn Disk>,
+    ) -> Mate {
         let member = start(network, &config, shared);
         let id = member.handle().summary().member_id;
         let port = member.handle().port();

@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode, request::Parts};
 use proto::etcdserverpb::{AlarmType, RangeRequest};
+use telemetry::log::duration;
 use types::go_json::quote;
 
 use super::{Page, TEXT, count_health, error_page, method_not_allowed, query_values, report_unhealthy};
@@ -128,6 +129,10 @@ async fn run<M: Member>(thread: &Thread<M>, request: &Parts, path: &str, checks:
 async fn check<M: Member>(thread: &Thread<M>, name: &str) -> Result<(), String> {
     match name {
         "serializable_read" => read(thread, true).await,
+        // The read would wait for what the log cannot take, and then not say why.
+        "linearizable_read" if let Some(stalled) = thread.member.disk_stalled() => {
+            Err(format!("the disk has not finished a write of the log for {}", duration(stalled)))
+        }
         "linearizable_read" => read(thread, false).await,
         "data_corruption" => {
             let alarms = thread.member.alarms().await.map_err(|reason| reason.to_string())?;

@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct Knobs {
     pub(super) leaderless: AtomicBool,
     pub(super) learner: AtomicBool,
+    pub(super) stalled: AtomicBool,
     pub(super) auth: AtomicBool,
     pub(super) alarms: Mutex<Vec<pb::AlarmMember>>,
     /// Fails every range with this.
@@ -284,6 +286,10 @@ impl Member for Fake {
 
     fn has_leader(&self) -> bool {
         !self.knobs.leaderless.load(SeqCst)
+    }
+
+    fn disk_stalled(&self) -> Option<Duration> {
+        self.knobs.stalled.load(SeqCst).then(|| Duration::from_millis(1500))
     }
 
     fn is_learner(&self) -> bool {

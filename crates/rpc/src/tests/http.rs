@@ -112,10 +112,17 @@ async fn health_pages() {
     let (_, _, body) = get(port, "/readyz/non_learner").await;
     assert_eq!(body, "[-]non_learner failed: not supported for learner\n\n");
 
+    knobs.stalled.store(true, SeqCst);
+    let (status, _, body) = get(port, "/readyz/linearizable_read").await;
+    let line = "[-]linearizable_read failed: the disk has not finished a write of the log for 1.5s\n\n";
+    assert_eq!((status, body.as_str()), (503, line));
+    assert_eq!(get(port, "/livez").await.0, 200);
+    knobs.stalled.store(false, SeqCst);
+
     let metrics = harness.server.metrics();
     assert_eq!((metrics.health_success.load(SeqCst), metrics.health_failures.load(SeqCst)), (3, 4));
     let livez = &metrics.checks[0];
-    assert_eq!((livez.ok.load(SeqCst), livez.success.load(SeqCst), livez.error.load(SeqCst)), (0, 2, 1));
+    assert_eq!((livez.ok.load(SeqCst), livez.success.load(SeqCst), livez.error.load(SeqCst)), (1, 3, 1));
 }
 
 #[tokio::test]
