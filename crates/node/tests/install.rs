@@ -14,8 +14,8 @@ use proto::etcdserverpb::{
     HashKvRequest, RangeRequest, SnapshotRequest, WatchCreateRequest, WatchRequest, WatchResponse,
     watch_request::RequestUnion,
 };
-use support::{compact, put, range, run};
-use vfs::{CrashPlan, Disk, Fault};
+use support::{compact, put, range, run, stall::StallingDisk};
+use vfs::{CrashPlan, Disk, Fault, SimDisk};
 
 const NAMES: [&str; 3] = ["a", "b", "c"];
 
@@ -137,6 +137,37 @@ fn watchers_on_a_lagging_follower_miss_nothing() {
     mates[behind].restart(&network);
     mates[behind].published();
     assert_eq!(own_revision(&mates[behind]), last);
+    mates.iter_mut().for_each(|mate| mate.stop(&network));
+}
+
+/// A durable snapshot is acknowledged before it is installed: the leader counts on what came after, and need not send
+/// another one because its log has moved on meanwhile.
+#[test]
+fn writes_go_on_while_a_member_installs() {
+    let network = Network::default();
+    let disks = NAMES.map(|_| SimDisk::new());
+    let stalling: Vec<_> = disks.iter().map(|disk| StallingDisk::new(disk.clone())).collect();
+    let start = |n: usize| {
+        let shared = Arc::new(stalling[n].clone());
+        Mate::start_through(&network, forgetful(NAMES[n]), disks[n].clone(), shared)
+    };
+    let mut mates: Vec<Mate> = (0..3).map(start).collect();
+    mates.iter().for_each(Mate::published);
+    let ahead = leader(&mates);
+    let (behind, other) = ((ahead + 1) % 3, (ahead + 2) % 3);
+    network.cut(mates[behind].id);
+    let missed = go_ahead(&mates[ahead]);
+    stalling[behind].stall_replacing(true);
+    network.mend(mates[behind].id);
+    wait_for("the snapshot", || (network.snapshots() > 0).then_some(()));
+    // Without this one nothing is acknowledged that the member who installs does not have.
+    network.cut(mates[other].id);
+    let last = put_many(&mates[ahead], 0, MISSED);
+    assert!(own_revision(&mates[behind]) < missed, "it was not held up");
+    stalling[behind].stall_replacing(false);
+    wait_for("the follower", || (own_revision(&mates[behind]) == last).then_some(()));
+    assert_eq!(hash(&mates[behind], last), hash(&mates[ahead], last));
+    network.mend(mates[other].id);
     mates.iter_mut().for_each(|mate| mate.stop(&network));
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Most are applied at once. A conf change waits until a hard state with its commit index is durable, and what comes
 //! after it waits with it: a member that restarts in an older configuration may count votes of members that the
-//! others have removed (`consensus`, "What the driver must see to").
+//! others have removed (`consensus`, "What the driver must see to"). And while a leader's snapshot is installed, all that
+//! comes after it waits for that.
 
 use std::collections::VecDeque;
 
@@ -27,7 +28,8 @@ impl Core {
     /// Applies a work, or queues it.
     pub(super) fn apply_in_turn(&mut self, work: ApplyWork) {
         let needed = needed_commit(&work);
-        if self.apply_queue.waiting.is_empty() && needed <= self.persist.durable_commit() {
+        let first = self.apply_queue.waiting.is_empty() && !self.installation.is_running();
+        if first && needed <= self.persist.durable_commit() {
             return self.apply_work(work);
         }
         self.apply_queue.waiting.push_back(work);
@@ -37,8 +39,11 @@ impl Core {
         }
     }
 
-    /// More is durable: applies what has waited for that.
+    /// More is durable, or a snapshot is installed: applies what has waited for that.
     pub(super) fn apply_waiting(&mut self) {
+        if self.installation.is_running() {
+            return;
+        }
         while let Some(work) = self.apply_queue.waiting.front() {
             if self.stopping.is_some() || needed_commit(work) > self.persist.durable_commit() {
                 return;

@@ -1,15 +1,16 @@
 //! A leader's snapshot takes the place of everything: log, database, state.
 //!
-//! The log thread has made the snapshot's record durable; then the backend thread puts the received file in the
-//! database's place and reads the state from it. Until that is done, the old state answers reads that may be stale, and
-//! nothing is applied; what the log thread reports meanwhile waits its turn.
+//! The log thread has made the snapshot's record durable, and the received database was before: that is as good as any
+//! entry that is durable, so the leader is told at once, and sends what comes after. Then the backend thread puts the
+//! received file in the database's place and reads the state from it. Until that is done, the old state answers reads that
+//! may be stale, and what is committed waits to be applied. A leader that had to wait for the end of it might never
+//! see one: by then its log may begin beyond the snapshot again.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::rc::Rc;
 
-use bolt::Snapshot;
-use consensus::AppendWork;
 use state::State;
 use telemetry::{line, metrics};
+use types::raft::Snapshot;
 
 use super::{Core, maintenance::AfterFlush};
 use crate::backend_thread::BackendJob;
@@ -17,8 +18,10 @@ use crate::backend_thread::BackendJob;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Installation {
-    /// What raft waits for: the work that holds the snapshot, and those after it.
-    works: VecDeque<AppendWork>,
+    /// What the backend thread is about.
+    running: Option<Snapshot>,
+    /// The newest that came meanwhile. What was between the two is needless.
+    next: Option<Snapshot>,
     /// How often the state was replaced.
     count: u64,
 }
@@ -26,7 +29,7 @@ pub(crate) struct Installation {
 impl Installation {
     /// Whether the state is about to be replaced.
     pub(super) fn is_running(&self) -> bool {
-        !self.works.is_empty()
+        self.running.is_some()
     }
 
     /// A number that changes with the state: what was computed from the last one is of no use.
@@ -36,13 +39,19 @@ impl Installation {
 }
 
 impl Core {
-    /// `None` when the work begins an installation, or waits for one.
-    pub(super) fn install_or_wait(&mut self, work: AppendWork) -> Option<AppendWork> {
-        if self.installation.is_running() {
-            self.installation.works.push_back(work);
-            return None;
+    /// Raft's log goes on from a snapshot that is durable, and the state will.
+    pub(super) fn take_over(&mut self, snapshot: Snapshot) {
+        if let Err(error) = self.raft.store_mut().apply_snapshot(snapshot.clone()) {
+            return self.fault(format!("raft's log in memory does not take a leader's snapshot: {error}"));
         }
-        let Some(snapshot) = &work.snapshot else { return Some(work) };
+        if self.installation.is_running() {
+            self.installation.next = Some(snapshot);
+        } else {
+            self.install(snapshot);
+        }
+    }
+
+    fn install(&mut self, snapshot: Snapshot) {
         let meta = &snapshot.meta;
         line!(Info, "applying snapshot",
             "current-snapshot-index" => self.persist.last_snapshot(),
@@ -51,15 +60,12 @@ impl Core {
             "incoming-leader-snapshot-term" => meta.term);
         metrics().server_snapshot_apply_in_progress_total.set(1);
         self.backend.send(BackendJob::Install { index: meta.index });
-        self.installation.works.push_back(work);
-        None
+        self.installation.running = Some(snapshot);
     }
 
     /// The database is the leader's, and `state` is what it holds.
-    pub(super) fn installed(&mut self, mut state: State, committed: Snapshot, size: (u64, u64)) {
-        let mut works = std::mem::take(&mut self.installation.works).into_iter();
-        let mut work = works.next().expect("an installation was begun");
-        let snapshot = work.snapshot.take().expect("it began with a snapshot");
+    pub(super) fn installed(&mut self, mut state: State, committed: bolt::Snapshot, size: (u64, u64)) {
+        let snapshot = self.installation.running.take().expect("an installation was begun");
         self.installation.count += 1;
         state.goes_on_from(&self.state);
         if state.auth().revision() != self.state.auth().revision() || !state.auth().is_enabled() {
@@ -82,17 +88,14 @@ impl Core {
             "current-applied-index" => self.state.applied(),
             "incoming-leader-snapshot-index" => snapshot.meta.index,
             "incoming-leader-snapshot-term" => snapshot.meta.term);
-        if let Err(error) = self.raft.store_mut().apply_snapshot(snapshot) {
-            return self.fault(format!("raft's log in memory does not take a leader's snapshot: {error}"));
-        }
         self.lease_entry_applied();
         self.run_token_waits();
         for after in after {
             self.ask_again(after);
         }
-        self.appended(work);
-        for work in works {
-            self.appended(work);
+        match self.installation.next.take() {
+            Some(newer) => self.install(newer),
+            None => self.apply_waiting(),
         }
     }
 

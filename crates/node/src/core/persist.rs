@@ -343,6 +343,10 @@ impl Core {
 
     /// Makes a raft snapshot at the index that the backend now holds, when enough was applied since the last.
     fn snapshot_if_due(&mut self) {
+        if self.installation.is_running() {
+            // The log begins beyond this index already.
+            return;
+        }
         let Held { meta, membership: data } = self.persist.held.clone();
         let index = meta.index;
         self.trim_raft_log(index, &meta.conf_state, &data);

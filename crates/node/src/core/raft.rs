@@ -68,8 +68,10 @@ impl Core {
     }
 
     pub(super) fn appended(&mut self, work: AppendWork) {
-        let Some(work) = self.install_or_wait(work) else { return };
-        let AppendWork { entries, responses, ack, hard_state, .. } = work;
+        let AppendWork { snapshot, entries, responses, ack, hard_state } = work;
+        if let Some(snapshot) = snapshot {
+            self.take_over(snapshot);
+        }
         self.persist.logged(&entries);
         if let Err(error) = self.raft.store_mut().append(entries) {
             self.fault(format!("raft's log in memory does not take what was written: {error}"));

@@ -14,21 +14,38 @@ struct Gate {
     opened: Condvar,
 }
 
-/// A disk on which no sync returns while it stalls.
+impl Gate {
+    fn close(&self, close: bool) {
+        *self.closed.lock().unwrap() = close;
+        self.opened.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.closed.lock().unwrap();
+        drop(self.opened.wait_while(closed, |closed| *closed).unwrap());
+    }
+}
+
+/// A disk on which no sync, or no renaming, returns while it stalls.
 #[derive(Clone)]
 pub(crate) struct StallingDisk {
     disk: SimDisk,
     gate: Arc<Gate>,
+    renaming: Arc<Gate>,
 }
 
 impl StallingDisk {
     pub(crate) fn new(disk: SimDisk) -> StallingDisk {
-        StallingDisk { disk, gate: Arc::default() }
+        StallingDisk { disk, gate: Arc::default(), renaming: Arc::default() }
     }
 
     pub(crate) fn stall(&self, stall: bool) {
-        *self.gate.closed.lock().unwrap() = stall;
-        self.gate.opened.notify_all();
+        self.gate.close(stall);
+    }
+
+    /// Holds up whoever wants to put a file in the place of the database.
+    pub(crate) fn stall_replacing(&self, stall: bool) {
+        self.renaming.close(stall);
     }
 }
 
@@ -51,6 +68,9 @@ impl Disk for StallingDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if to.ends_with("db") {
+            self.renaming.pass();
+        }
         self.disk.rename(from, to)
     }
 
@@ -94,8 +114,7 @@ impl File for StallingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let closed = self.gate.closed.lock().unwrap();
-        drop(self.gate.opened.wait_while(closed, |closed| *closed).unwrap());
+        self.gate.pass();
         self.file.sync_data()
     }
 
