@@ -1,4 +1,4 @@
-//! Two servers, the same loads, one table.
+//! Two clusters in turn, the same loads, one table.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     load::{self, Kind, Load},
-    process::Server,
+    process::Cluster,
 };
 
 /// What to compare.
@@ -15,13 +15,22 @@ pub(crate) struct Plan {
     etcd: String,
     pub(crate) requests: u64,
     pub(crate) rounds: usize,
+    /// In each cluster; requests go to all of them.
+    pub(crate) members: usize,
     /// Keys of 512 bytes for the memory and restart rows; 0 leaves those out.
     pub(crate) keys: u64,
 }
 
 impl Plan {
     pub(crate) fn new(mainstay: &str, etcd: &str) -> Plan {
-        Plan { mainstay: mainstay.into(), etcd: etcd.into(), requests: 100_000, rounds: 3, keys: 0 }
+        Plan {
+            mainstay: mainstay.into(),
+            etcd: etcd.into(),
+            requests: 100_000,
+            rounds: 3,
+            members: 1,
+            keys: 0,
+        }
     }
 }
 
@@ -36,6 +45,7 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
         ours.push(measure(&plan.mainstay, plan).context("mainstay")?);
         theirs.push(measure(&plan.etcd, plan).context("etcd")?);
     }
+    println!("{} member(s) each\n", plan.members);
     println!("| figure (median of {}) | mainstay | etcd | mainstay / etcd |\n|---|---|---|---|", plan.rounds);
     for row in 0..ours[0].len() {
         let (a, b) = (median(&ours, row), median(&theirs, row));
@@ -58,20 +68,20 @@ fn measure(command: &str, plan: &Plan) -> Result<Figures> {
     let scratch = tempfile::tempdir()?;
     let mut figures = Figures::new();
     let dir = scratch.path().join("small");
-    let server = Server::start(command, &dir)?;
-    load_row(&server, Load { requests: plan.requests, ..Load::new(Kind::Put) }, &PUT, &mut figures)?;
-    load_row(&server, Load { requests: plan.requests, ..Load::new(Kind::Get) }, &GET, &mut figures)?;
-    server.stop()?;
+    let cluster = Cluster::start(command, &dir, plan.members)?;
+    load_row(&cluster, Load { requests: plan.requests, ..Load::new(Kind::Put) }, &PUT, &mut figures)?;
+    load_row(&cluster, Load { requests: plan.requests, ..Load::new(Kind::Get) }, &GET, &mut figures)?;
+    cluster.stop()?;
 
-    let server = Server::start(command, &scratch.path().join("list"))?;
+    let cluster = Cluster::start(command, &scratch.path().join("list"), plan.members)?;
     let fill = Load { requests: 10_000, value_bytes: 1024, keys: 0, ..Load::new(Kind::Put) };
-    load::run(&server.address, &fill)?;
+    load::run(&cluster.addresses, &fill)?;
     let list = Load { requests: 100, connections: 4, in_flight: 1, ..Load::new(Kind::List) };
-    load_row(&server, list, &LIST, &mut figures)?;
-    server.stop()?;
+    load_row(&cluster, list, &LIST, &mut figures)?;
+    cluster.stop()?;
 
     if plan.keys > 0 {
-        memory_rows(command, scratch.path().join("memory"), plan.keys, &mut figures)?;
+        memory_rows(command, scratch.path().join("memory"), plan, &mut figures)?;
     }
     Ok(figures)
 }
@@ -82,10 +92,10 @@ const PUT: Names = ["put/s", "put p50, ms", "put p99, ms", "CPU per put, µs"];
 const GET: Names = ["linearizable get/s", "get p50, ms", "get p99, ms", "CPU per get, µs"];
 const LIST: Names = ["list of 10,000 × 1 KiB /s", "list p50, ms", "list p99, ms", "CPU per list, µs"];
 
-fn load_row(server: &Server, load: Load, names: &Names, figures: &mut Figures) -> Result<()> {
-    let before = server.cpu_secs()?;
-    let outcome = load::run(&server.address, &load)?;
-    let cpu = server.cpu_secs()? - before;
+fn load_row(cluster: &Cluster, load: Load, names: &Names, figures: &mut Figures) -> Result<()> {
+    let before = cluster.cpu_secs()?;
+    let outcome = load::run(&cluster.addresses, &load)?;
+    let cpu = cluster.cpu_secs()? - before;
     figures.push((names[0], outcome.rate()));
     figures.push((names[1], outcome.p50.as_secs_f64() * 1e3));
     figures.push((names[2], outcome.p99.as_secs_f64() * 1e3));
@@ -93,15 +103,15 @@ fn load_row(server: &Server, load: Load, names: &Names, figures: &mut Figures) -
     Ok(())
 }
 
-fn memory_rows(command: &str, dir: PathBuf, keys: u64, figures: &mut Figures) -> Result<()> {
+fn memory_rows(command: &str, dir: PathBuf, plan: &Plan, figures: &mut Figures) -> Result<()> {
     const MIB: f64 = (1 << 20) as f64;
-    let server = Server::start(command, &dir)?;
-    let fill = Load { requests: keys, value_bytes: 512, keys: 0, ..Load::new(Kind::Put) };
-    load::run(&server.address, &fill)?;
-    figures.push(("resident after loading, MiB", server.resident_bytes()? as f64 / MIB));
-    server.stop()?;
-    let server = Server::start(command, &dir)?;
-    figures.push(("restart to healthy, s", server.start_secs));
-    figures.push(("resident after restart, MiB", server.resident_bytes()? as f64 / MIB));
-    server.stop()
+    let cluster = Cluster::start(command, &dir, plan.members)?;
+    let fill = Load { requests: plan.keys, value_bytes: 512, keys: 0, ..Load::new(Kind::Put) };
+    load::run(&cluster.addresses, &fill)?;
+    figures.push(("resident after loading, MiB", cluster.resident_bytes()? as f64 / MIB));
+    cluster.stop()?;
+    let cluster = Cluster::start(command, &dir, plan.members)?;
+    figures.push(("restart to healthy, s", cluster.start_secs));
+    figures.push(("resident after restart, MiB", cluster.resident_bytes()? as f64 / MIB));
+    cluster.stop()
 }

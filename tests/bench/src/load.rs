@@ -84,10 +84,10 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Runs `load` against the server at `address`, on this thread.
-pub(crate) fn run(address: &str, load: &Load) -> Result<Outcome> {
+/// Runs `load` on this thread; connections go to the addresses in turn.
+pub(crate) fn run(addresses: &[String], load: &Load) -> Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(address, *load))
+    LocalSet::new().block_on(&runtime, drive(addresses, *load))
 }
 
 struct Progress {
@@ -115,14 +115,14 @@ impl Progress {
     }
 }
 
-async fn drive(address: &str, load: Load) -> Result<Outcome> {
+async fn drive(addresses: &[String], load: Load) -> Result<Outcome> {
     let progress = Rc::new(Progress {
         left: Cell::new(load.requests),
         latencies: RefCell::new(Vec::with_capacity(load.requests as usize)),
         random: Cell::new(0x9e37_79b9_7f4a_7c15),
     });
     let mut clients = Vec::new();
-    for _ in 0..load.connections {
+    for address in addresses.iter().cycle().take(load.connections) {
         clients.push(Client::connect(address).await?);
     }
     let begun = Instant::now();

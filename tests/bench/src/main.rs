@@ -1,8 +1,8 @@
-//! Load on a running member, and paired runs of two servers.
+//! Load on running members, and paired runs of two clusters.
 //!
-//! `bench load ADDRESS ...` drives one server; `bench compare ...` starts two servers in turn with equal flags,
-//! runs the same loads against each, and prints a table with ratios. CPU time per request is read from the
-//! operating system for the whole server process: it is the figure that noise cannot move.
+//! `bench load ADDRESS ...` drives what runs; `bench compare ...` starts clusters of two binaries in turn with equal
+//! flags, runs the same loads against each, and prints a table with ratios. CPU time per request is read from the
+//! operating system for the whole processes of all members: it is the figure that noise cannot move.
 
 mod client;
 mod compare;
@@ -14,16 +14,17 @@ use anyhow::{Context, Result, bail};
 use crate::load::{Kind, Load};
 
 const USAGE: &str = "usage:
-  bench load ADDRESS KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
-  bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N]
+  bench load ADDRESS[,ADDRESS...] KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
+  bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N] [--members N]
 KIND: put, get (linearizable), list (10,000 keys of 1 KiB)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["load", address, kind, rest @ ..] => {
+        ["load", addresses, kind, rest @ ..] => {
             let kind = Kind::from_name(kind).with_context(|| format!("unknown kind {kind}\n{USAGE}"))?;
+            let addresses: Vec<String> = addresses.split(',').map(str::to_string).collect();
             let mut load = Load::new(kind);
             options(rest, |name, value| {
                 match name {
@@ -36,7 +37,7 @@ fn main() -> Result<()> {
                 }
                 Ok(())
             })?;
-            println!("{}", load::run(address, &load)?);
+            println!("{}", load::run(&addresses, &load)?);
             Ok(())
         }
         ["compare", mainstay, etcd, rest @ ..] => {
@@ -46,6 +47,7 @@ fn main() -> Result<()> {
                     "--requests" => plan.requests = value,
                     "--rounds" => plan.rounds = value as usize,
                     "--keys" => plan.keys = value,
+                    "--members" => plan.members = value as usize,
                     _ => bail!("unknown option {name}\n{USAGE}"),
                 }
                 Ok(())

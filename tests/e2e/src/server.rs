@@ -186,6 +186,20 @@ impl Server {
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Server, Exit> {
+        let mut server = Server::launch(dir, data, flags, environment);
+        if let Some(code) = server.wait_ready() {
+            return Err(Exit { code, stdout: String::new(), stderr: server.log() });
+        }
+        Ok(server)
+    }
+
+    /// Starts the process and waits for nothing.
+    pub(crate) fn launch(
+        dir: TempDir,
+        data: PathBuf,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Server {
         let log = dir.path().join("log");
         let file = fs::File::create(&log).expect("a file for the log");
         let child = command()
@@ -197,15 +211,11 @@ impl Server {
             .stderr(file)
             .spawn()
             .expect("the program starts");
-        let mut server = Server { child, log, listeners: Listeners::default(), data, _dir: dir };
-        if let Some(code) = server.wait_ready() {
-            return Err(Exit { code, stdout: String::new(), stderr: server.log() });
-        }
-        Ok(server)
+        Server { child, log, listeners: Listeners::default(), data, _dir: dir }
     }
 
     /// Waits until it serves; gives the exit code if it ended instead.
-    fn wait_ready(&mut self) -> Option<Option<i32>> {
+    pub(crate) fn wait_ready(&mut self) -> Option<Option<i32>> {
         let ended = poll(|| {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return Some(Some(status.code()));
@@ -222,6 +232,11 @@ impl Server {
         let healthy = poll(|| self.get("/health").text().contains(r#""health":"true""#).then_some(()));
         assert!(healthy.is_some(), "not healthy in time");
         None
+    }
+
+    /// Reads from its log where it listens, of a server that need not be ready.
+    pub(crate) fn look_for_listeners(&mut self) {
+        self.listeners = listeners(&self.log_lines());
     }
 
     /// Where it listens.
@@ -295,6 +310,13 @@ impl Server {
         wait(&mut self.child).expect("the server ends")
     }
 
+    /// Ends it at once.
+    pub fn kill(&mut self) {
+        // Both fail when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Asks it to stop, and waits.
     pub fn stop(mut self) -> ExitStatus {
         self.signal("TERM");
@@ -304,9 +326,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if thread::panicking() {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod bad_input;
+mod cluster;
 mod common;
 mod coverage;
 mod damage;
