@@ -22,6 +22,8 @@ use vfs::{Disk, RealDisk};
 
 /// A connection may take this much longer than an election timeout (upstream: `config.PeerDialTimeout`).
 const DIAL_SLACK: Duration = Duration::from_secs(1);
+/// How long a new member waits for each of the others to say that there is a cluster already (upstream: 1 s, too).
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// The way to the other members, before it is opened.
 pub struct PeerPlan {
@@ -77,9 +79,10 @@ fn with_own(
     builder.with_client_auth_cert(chain, private).map_err(|e| e.to_string())
 }
 
-/// Asks the cluster that this member joins for its members, unless it has joined before.
+/// Asks the cluster that this member joins for its members, unless it has joined before. Who forms a new cluster
+/// asks, too: it may have been a member of it before, and have lost its directory.
 pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<()> {
-    if !config.join_existing || !node::is_new(config, &RealDisk)? {
+    if !node::is_new(config, &RealDisk)? {
         return Ok(());
     }
     let own = &config.advertise_peer_urls;
@@ -87,6 +90,10 @@ pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<
     let mut urls: Vec<String> =
         named.filter(|url| !own.iter().any(|own| own == url)).map(String::from).collect();
     urls.sort_unstable();
+    if !config.join_existing {
+        config.running_cluster = peer::any_running_cluster(&urls, plan.tls.clone(), LOOK_AROUND)?;
+        return Ok(());
+    }
     let patience = config.tick * config.election_ticks + DIAL_SLACK;
     let cluster = peer::running_cluster(&urls, plan.tls.clone(), patience)
         .context("cannot fetch cluster info from peer urls")?;

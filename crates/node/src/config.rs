@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use types::ClusterId;
+use types::{ClusterId, MemberId};
 
 use crate::peers::PeerAddress;
 
@@ -88,13 +88,15 @@ pub struct Config {
     pub seed: u64,
 }
 
-/// A cluster as one of its members describes it, before the local member is part of it.
+/// A cluster as one of its members describes it, before the local member is, or knows that it is, part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunningCluster {
     /// Its id.
     pub id: ClusterId,
     /// Its members, the one that joins among them: it was added before.
     pub members: Vec<PeerAddress>,
+    /// Those that have told the others where clients find them.
+    pub started: Vec<MemberId>,
 }
 
 /// When history is forgotten by itself.

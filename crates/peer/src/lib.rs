@@ -50,7 +50,7 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
 pub use config::{Config, SnapshotCheck, TlsSource};
-pub use join::running_cluster;
+pub use join::{any_running_cluster, running_cluster};
 pub use outgoing::Image;
 pub use questions::{HashAnswer, HashRefusal, PromoteRefusal, Questions};
 pub use server::Server;

@@ -32,7 +32,11 @@ impl Refusal {
                 page
             }
             Refusal::Text(status, text) => error_page(status, &text),
-            Refusal::Unwanted(reason) => {
+            // Not 403, from which etcd's members conclude that they were removed, and end.
+            Refusal::Unwanted(Unwanted::Mismatch) => {
+                error_page(StatusCode::INTERNAL_SERVER_ERROR, "error processing raft message")
+            }
+            Refusal::Unwanted(reason @ Unwanted::Removed) => {
                 let mut page = Response::new(body_of(format!("{{\"message\":\"{}\"}}", reason.text())));
                 *page.status_mut() = StatusCode::FORBIDDEN;
                 page.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -251,6 +251,7 @@ impl From<Error> for Reason {
             Error::ProposalDropped => Reason::ProposalDropped,
             Error::NoLeader => Reason::NoLeader,
             Error::LeaderChanged => Reason::LeaderChanged,
+            Error::Unproposed => Reason::ContextDeadline,
             Error::Timeout => Reason::Timeout,
             Error::TimeoutLeaderFailure => Reason::TimeoutLeaderFailure,
             Error::TimeoutConnectionLost => Reason::TimeoutConnectionLost,

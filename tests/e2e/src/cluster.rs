@@ -121,7 +121,8 @@ impl Cluster {
     /// # Panics
     /// When it listens nowhere.
     pub fn client_of(&mut self, n: usize) -> Client {
-        self.members[n].look_for_listeners();
+        let found = poll(|| self.members[n].looks_where_it_listens().then_some(()));
+        assert!(found.is_some(), "it listens nowhere: {}", self.members[n].log());
         self.members[n].client()
     }
 

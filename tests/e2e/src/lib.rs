@@ -17,7 +17,6 @@
 pub mod binary;
 pub mod client;
 pub mod cluster;
-pub mod cluster;
 pub mod exposition;
 pub mod http1;
 pub mod rpcs;

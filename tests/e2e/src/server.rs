@@ -234,9 +234,10 @@ impl Server {
         None
     }
 
-    /// Reads from its log where it listens, of a server that need not be ready.
-    pub(crate) fn look_for_listeners(&mut self) {
+    /// Reads from its log where it listens, of a server that need not be ready. `false` when it does not, for clients.
+    pub(crate) fn looks_where_it_listens(&mut self) -> bool {
         self.listeners = listeners(&self.log_lines());
+        self.listeners.grpc.is_some()
     }
 
     /// Where it listens.

@@ -25,7 +25,7 @@ pub struct KnownGap {
 pub struct Gap {
     /// Which table.
     pub table: &'static str,
-    /// Whether rows like these can be tested with one member at all.
+    /// Whether rows like these can be tested from outside at all.
     pub kind: GapKind,
     /// Why there is no test.
     pub reason: &'static str,
@@ -36,11 +36,11 @@ pub struct Gap {
 /// What kind of gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GapKind {
-    /// Does not apply to one member, or cannot be brought about or seen from outside with one.
-    NotOneMember,
-    /// Applies to one member; that part of the product is not there yet.
+    /// Does not apply, or cannot be brought about or seen from outside.
+    OutOfReach,
+    /// Applies; that part of the product is not there yet.
     LaterPart,
-    /// Applies to one member and has no test yet.
+    /// Applies, and has no test yet.
     Untested,
 }
 

@@ -23,6 +23,9 @@ pub enum Error {
     /// The leader changed while a read was being confirmed.
     #[error("leader changed")]
     LeaderChanged,
+    /// Nobody led while the proposal waited for a leader, so it was never made.
+    #[error("context deadline exceeded")]
+    Unproposed,
     /// No quorum answered in time.
     #[error("request timed out")]
     Timeout,

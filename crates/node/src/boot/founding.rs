@@ -68,6 +68,14 @@ impl Founding {
             None => {
                 let ids = members.iter().map(|member| member.id);
                 let metadata = Metadata { node_id: local(config, &members).id, cluster_id: cluster_id(ids) };
+                let known = |running: &RunningCluster| running.started.contains(&metadata.node_id);
+                if config.running_cluster.as_ref().is_some_and(known) {
+                    // It would vote again in terms in which it has voted, and count as having what it lost.
+                    return refuse(format!(
+                        "member {} has already been bootstrapped, and its data directory is empty: remove it from the cluster by the API of another member and add it anew, which gives it a new id",
+                        metadata.node_id
+                    ));
+                }
                 Ok(Founding { metadata, entries: bootstrap_entries(&members), joined: Vec::new() })
             }
         }

@@ -214,9 +214,10 @@ impl Core {
 
     /// Tells those whose proposal or read takes too long.
     pub(super) fn expire_waits(&mut self) {
-        while let Some(waiter) = self.waiters.pop_late(self.now) {
+        while let Some((id, waiter)) = self.waiters.pop_late(self.now) {
             telemetry::metrics().server_proposals_failed_total.inc();
-            let error = self.why_late(waiter.since);
+            let unproposed = self.proposals.gathered.iter().any(|proposal| proposal.id == id);
+            let error = if unproposed { Error::Unproposed } else { self.why_late(waiter.since) };
             self.outbox.reply(waiter.reply_to, Err(error));
         }
         // Those that wait for a leader, and nobody waits for.

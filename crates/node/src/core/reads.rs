@@ -134,10 +134,9 @@ impl Core {
         for (_, reads) in &mut self.reads.confirmed {
             Reads::drop_late(reads, now, &mut late);
         }
-        let error = if self.raft.leader() == 0 { Error::NoLeader } else { Error::Timeout };
         for reply_to in late {
             telemetry::metrics().server_read_indexes_failed_total.inc();
-            self.outbox.reply(reply_to, Err(error.clone()));
+            self.outbox.reply(reply_to, Err(Error::Timeout));
         }
     }
 }

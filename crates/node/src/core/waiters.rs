@@ -54,8 +54,8 @@ impl Waiters {
         self.by_id.len()
     }
 
-    /// Takes the next one whose time is over.
-    pub(crate) fn pop_late(&mut self, now: Moment) -> Option<Waiter> {
+    /// Takes the next one whose time is over, with the proposal that it waited for.
+    pub(crate) fn pop_late(&mut self, now: Moment) -> Option<(u64, Waiter)> {
         while let Some((deadline, id)) = self.deadlines.front().copied() {
             // Answered ones leave their deadline behind: dropped here, whatever its time.
             if self.by_id.contains_key(&id) && deadline > now {
@@ -63,7 +63,7 @@ impl Waiters {
             }
             self.deadlines.pop_front();
             if let Some(waiter) = self.by_id.remove(&id) {
-                return Some(waiter);
+                return Some((id, waiter));
             }
         }
         None

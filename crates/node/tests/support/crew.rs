@@ -315,7 +315,11 @@ pub(crate) fn join(network: &Network, name: &str, mates: &[&Mate]) -> Mate {
     let config = Config {
         initial_cluster: initial.join(","),
         join_existing: true,
-        running_cluster: Some(RunningCluster { id, members: known.iter().map(address).collect() }),
+        running_cluster: Some(RunningCluster {
+            id,
+            members: known.iter().map(address).collect(),
+            started: Vec::new(),
+        }),
         ..mate_config(name, &[name])
     };
     Mate::start(network, config, SimDisk::new())

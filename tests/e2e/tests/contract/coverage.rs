@@ -123,7 +123,7 @@ fn section() -> String {
     let mut text = String::from(
         "A row of `contract/` counts as covered when a named test of `tests/e2e` sends the request to a running server \
          and compares code, text or value.\n\n\
-         | table | rows | not of one member | of one member | covered | later parts | faulty | untested |\n\
+         | table | rows | out of reach | within reach | covered | later parts | faulty | untested |\n\
          |---|---|---|---|---|---|---|---|\n",
     );
     for table in table::TABLES {
@@ -137,9 +137,12 @@ fn section() -> String {
         );
     }
     for (kind, title) in [
-        (GapKind::LaterPart, "Rows of one member that wait for later parts"),
-        (GapKind::Untested, "Rows of one member without a test"),
-        (GapKind::NotOneMember, "Rows that do not apply to one member, or cannot be seen from outside"),
+        (GapKind::LaterPart, "Rows that wait for later parts"),
+        (GapKind::Untested, "Rows without a test"),
+        (
+            GapKind::OutOfReach,
+            "Rows out of reach: they do not apply, or cannot be brought about or seen from outside",
+        ),
     ] {
         let gaps: Vec<_> = GAPS.iter().filter(|gap| gap.kind == kind && !gap.rows.is_empty()).collect();
         if gaps.is_empty() {

@@ -1,6 +1,6 @@
 //! What the tests do not prove, by name.
 
-use e2e::suite::{Gap, GapKind::NotOneMember, KnownGap};
+use e2e::suite::{Gap, GapKind::OutOfReach, KnownGap};
 
 /// Tests that show a fault of the product. Each has to fail until the fault is gone.
 pub(crate) const KNOWN_GAPS: &[KnownGap] = &[];
@@ -9,7 +9,7 @@ pub(crate) const KNOWN_GAPS: &[KnownGap] = &[];
 pub(crate) const GAPS: &[Gap] = &[
     Gap {
         table: "http",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "grpc-proxy",
         rows: &[
             "GET /health (grpc-proxy)",
@@ -19,15 +19,10 @@ pub(crate) const GAPS: &[Gap] = &[
             "GET /debug/pprof/* (grpc-proxy)",
         ],
     },
+    Gap { table: "errors", kind: OutOfReach, reason: "comes after 2^32 tries", rows: &["discovery retries"] },
     Gap {
         table: "errors",
-        kind: NotOneMember,
-        reason: "comes after 2^32 tries",
-        rows: &["discovery retries"],
-    },
-    Gap {
-        table: "errors",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "takes a follower that lags behind what it has, or a leader that lost touch for a moment only: threads that \
                  are held up in `crates/node/tests`",
         rows: &[
@@ -40,13 +35,13 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "errors",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "known to clients, and sent by no server: the page for hashes has a text of its own",
         rows: &["ErrGRPCClusterIDMismatch"],
     },
     Gap {
         table: "errors",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "only over before clients can connect, or the backlog of a disk that cannot be made slow from outside",
         rows: &[
             "ErrGRPCNotCapable",
@@ -57,7 +52,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "errors",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "given to a caller that has canceled: nobody is left to read it",
         rows: &[
             "ErrGRPCWatchCanceled",
@@ -69,7 +64,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "metrics",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "series of the v2 store that nothing reads from or fails in any more; 3.7 does not show them either",
         rows: &[
             "etcd_debugging_store_reads_total",
@@ -79,7 +74,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "metrics",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "grpc-proxy",
         rows: &[
             "etcd_grpc_proxy_watchers_coalescing_total",
@@ -91,7 +86,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "metrics",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "of the Go runtime, which a replacement may omit, or of the scraper",
         rows: &[
             "go_info",
@@ -107,7 +102,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "flags",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "command gateway, which says that it is not there yet",
         rows: &[
             "etcd gateway start --listen-addr",
@@ -121,7 +116,7 @@ pub(crate) const GAPS: &[Gap] = &[
     },
     Gap {
         table: "flags",
-        kind: NotOneMember,
+        kind: OutOfReach,
         reason: "command grpc-proxy, which says that it is not there yet",
         rows: &[
             "etcd grpc-proxy start --listen-addr",

@@ -1,6 +1,8 @@
 //! Errors that take a follower, a learner, a lost leader or a lost quorum.
 
 use e2e::{
+    binary,
+    client::Client,
     cluster::Cluster,
     server::{poll, run},
 };
@@ -8,13 +10,16 @@ use proto::etcdserverpb::{self as pb, MemberAddRequest, MoveLeaderRequest};
 
 use crate::{common::*, gaps::KNOWN_GAPS};
 
+/// How often a leader is lost until a write is lost with it.
+const ATTEMPTS: usize = 5;
+
 e2e::cases! { KNOWN_GAPS;
     a_follower_cannot_hand_over => "errors" ["ErrGRPCNotLeader"];
     a_learner_serves_little => "errors" ["ErrGRPCNotSupportedForLearner"];
     changes_need_a_healthy_cluster => "errors" ["ErrGRPCUnhealthy"];
     the_first_start_is_not_repeated => "errors" ["member bootstrapped", "member count"];
     a_lost_leader => "errors" ["ErrGRPCLeaderChanged", "ErrGRPCTimeoutDueToLeaderFail"];
-    a_lost_quorum => "errors" ["ErrGRPCNoLeader", "ErrGRPCTimeout"];
+    a_lost_quorum => "errors" ["ErrGRPCNoLeader", "ErrGRPCTimeout", "context.DeadlineExceeded"];
     a_transfer_to_nobody => "errors" ["errors.ErrTimeoutLeaderTransfer"];
 }
 
@@ -98,22 +103,32 @@ fn the_first_start_is_not_repeated() {
     cluster.restart(lost);
 }
 
-/// The leader does not answer any more, and has not gone. A read is told when another leads; a write that went to the
-/// old one is lost, and nobody knows.
+/// The leader does not answer any more, and has not gone. A read is told when another leads, by etcd; we ask that one
+/// (contract/deviations.tsv). A write that went to the old one is lost, and nobody knows.
 fn a_lost_leader() {
-    let cluster = Cluster::start(3, &[]);
-    let (leader, others) = cluster.leader();
-    cluster.members[leader].signal("STOP");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let refused = cluster.members[others[0]].client().fails(put("k", "v"));
-            assert_eq!(refused, promised("ErrGRPCTimeoutDueToLeaderFail"));
+    // On a machine that is slow just then the write finds the next leader, and is done.
+    let lost = (0..ATTEMPTS).any(|_| {
+        let cluster = Cluster::start(3, &[]);
+        let (leader, others) = cluster.leader();
+        let (writer, reader) = (cluster.members[others[0]].address(), cluster.members[others[1]].address());
+        cluster.members[leader].signal("STOP");
+        let (write, read) = std::thread::scope(|scope| {
+            let write = scope.spawn(|| Client::connect(writer).call(put("k", "v")));
+            let read = Client::connect(reader).call(range("k"));
+            (write.join().unwrap(), read)
         });
-        let refused = cluster.members[others[1]].client().fails(range("k"));
-        assert_eq!(refused, promised("ErrGRPCLeaderChanged"));
+        match read {
+            Ok(_) => assert!(!binary::is_etcd(), "etcd does not ask the next leader"),
+            Err(status) => assert_eq!((status, binary::is_etcd()), (promised("ErrGRPCLeaderChanged"), true)),
+        }
+        put_ok(&cluster.members[others[0]].client(), "k", "v");
+        cluster.members[leader].signal("CONT");
+        write.is_err_and(|status| {
+            assert_eq!(status, promised("ErrGRPCTimeoutDueToLeaderFail"));
+            true
+        })
     });
-    put_ok(&cluster.members[others[0]].client(), "k", "v");
-    cluster.members[leader].signal("CONT");
+    assert!(lost, "no write was lost with its leader");
 }
 
 /// Nobody leads, and nobody will.
@@ -129,12 +144,23 @@ fn a_lost_quorum() {
         _ => None,
     });
     assert!(refused.is_some(), "a member alone still knows a leader");
-    assert_eq!(client.fails(put("k", "v")), promised("ErrGRPCTimeout"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let read = cluster.members[others[1]].client().fails(range("k"));
+            assert_eq!(read, promised("ErrGRPCTimeout"));
+        });
+        // Nobody could be asked, so nothing was: the caller knows what became of it.
+        assert_eq!(client.fails(put("k", "v")), promised("context.DeadlineExceeded"));
+    });
     let own = pb::RangeRequest { serializable: true, ..range("k") };
     assert_eq!(client.ok(own).kvs, []);
 }
 
+/// etcd leaves it to the caller when to give up.
 fn a_transfer_to_nobody() {
+    if binary::is_etcd() {
+        return;
+    }
     let cluster = Cluster::start(3, &[]);
     let (leader, others) = cluster.leader();
     let request = MoveLeaderRequest { target_id: cluster.id(others[0]) };

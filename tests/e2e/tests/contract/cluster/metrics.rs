@@ -1,7 +1,11 @@
 //! What members count about each other.
 
 use e2e::{cluster::Cluster, exposition::Page, server::poll};
-use proto::etcdserverpb::{MemberAddRequest, MemberListRequest};
+use prost::Message;
+use proto::{
+    etcdserverpb::{MemberAddRequest, MemberListRequest, SnapshotRequest, SnapshotResponse, StatusRequest},
+    raftpb::{self, MessageType},
+};
 
 use crate::{common::*, gaps::KNOWN_GAPS};
 
@@ -96,12 +100,16 @@ fn members_count_what_fails() {
 
 const OFTEN: [&str; 2] = ["--snapshot-count=20", "--snapshot-catchup-entries=5"];
 
-/// More entries than the log keeps.
+/// Writes more entries than the log keeps, and has it forget them: for a client's snapshot all goes to the file.
 fn outrun(cluster: &Cluster, n: usize) {
     let client = cluster.members[n].client();
-    for key in 0..100 {
+    for key in 0..300 {
         put_ok(&client, &format!("k{key}"), "v");
     }
+    let mut snapshot = client.open::<SnapshotRequest, SnapshotResponse>("etcdserverpb.Maintenance/Snapshot");
+    snapshot.send(&SnapshotRequest {});
+    snapshot.finish();
+    snapshot.rest().unwrap();
 }
 
 fn members_count_snapshots() {
@@ -124,7 +132,7 @@ fn members_count_snapshots() {
     assert!(page.value("etcd_network_snapshot_receive_success", &labels) >= 1.0);
     assert_eq!(page.value("etcd_network_snapshot_receive_inflights_total", &labels), 0.0);
     assert!(page.value("etcd_network_snapshot_receive_total_duration_seconds_count", &labels) >= 1.0);
-    assert_eq!(get(&cluster.members[lost].client(), "k99").as_deref(), Some("v"));
+    assert_eq!(get(&cluster.members[lost].client(), "k299").as_deref(), Some("v"));
 }
 
 /// A learner that is somebody else: who answers at its address takes no snapshot.
@@ -135,12 +143,19 @@ fn members_count_snapshots_that_fail() {
     let url = format!("http://{}", other.members[0].listeners().peer.unwrap());
     let client = cluster.members[0].client();
     let learner = client.ok(MemberAddRequest { peer_ur_ls: vec![url], is_learner: true }).member.unwrap();
+    // It says that it has nothing at all.
+    let status = client.ok(StatusRequest {});
+    let message = raftpb::Message {
+        r#type: Some(MessageType::MsgAppResp.into()),
+        from: Some(learner.id),
+        to: Some(status.header.unwrap().member_id),
+        term: Some(status.raft_term),
+        // It was offered the entry that adds it, and so lacks the one before.
+        index: Some(status.raft_index - 1),
+        reject: Some(true),
+        ..Default::default()
+    };
     let learner = format!("{:x}", learner.id);
-    wait_for(&cluster, 0, "a snapshot that was not sent", |page| {
-        page.find("etcd_network_snapshot_send_failures", &[("To", &learner)])
-            .is_some_and(|count| count >= 1.0)
-    });
-    // What is refused by its head is not received; a snapshot that ends in its middle is.
     let cluster_id = format!("{:x}", client.ok(MemberListRequest::default()).header.unwrap().cluster_id);
     let headers = [
         ("X-Server-From", learner.as_str()),
@@ -149,8 +164,14 @@ fn members_count_snapshots_that_fail() {
         ("X-Etcd-Cluster-ID", &cluster_id),
     ];
     let peer = cluster.members[0].listeners().peer.unwrap();
-    let broken = b"\0\0\0\0\0\0\0\x02\xff\xff";
-    assert_eq!(e2e::http1::request(peer, "POST", "/raft/snapshot", &headers, broken).unwrap().status, 400);
+    let post = |path, body: &[u8]| e2e::http1::request(peer, "POST", path, &headers, body).unwrap().status;
+    assert_eq!(post("/raft", &message.encode_to_vec()), 204);
+    wait_for(&cluster, 0, "a snapshot that was not sent", |page| {
+        page.find("etcd_network_snapshot_send_failures", &[("To", &learner)])
+            .is_some_and(|count| count >= 1.0)
+    });
+    // What is refused by its head is not received; a snapshot that ends in its middle is.
+    assert_eq!(post("/raft/snapshot", b"\0\0\0\0\0\0\0\x02\xff\xff"), 400);
     let page = cluster.members[0].metrics();
     let failures = &page.families["etcd_network_snapshot_receive_failures"].samples;
     assert!(failures.iter().any(|sample| sample.value >= 1.0), "{failures:?}");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use e2e::{
-    PATIENCE,
+    PATIENCE, binary,
     client::Client,
     http1::{self, Answer},
     server::{Server, poll},
@@ -37,6 +37,9 @@ e2e::cases! { KNOWN_GAPS;
     promotions_are_refused => "errors" ["learner ready http", "not learner http", "id not found http"];
     unknown_leases_are_refused => "errors" ["leasehttp missing"];
 }
+
+/// One comes every five seconds.
+const SIGNS_OF_LIFE_MAX: usize = 4;
 
 /// A member alone, and a learner that has no process.
 struct Ghost {
@@ -107,7 +110,7 @@ impl Ghost {
             r#type: Some(MessageType::MsgHeartbeatResp.into()),
             from: Some(self.ghost),
             to: Some(self.own),
-            term: Some(1),
+            term: Some(self.client.ok(pb::StatusRequest {}).raft_term),
             ..Default::default()
         }
     }
@@ -174,26 +177,23 @@ fn streams_begin_with_what_the_leader_has_to_say() {
         assert!(head.starts_with("http/1.1 200 "), "{head}");
         assert!(head.contains("x-server-version: 3.7.1\r\n"), "{head}");
         assert!(head.contains(&format!("x-etcd-cluster-id: {}\r\n", ghost.cluster)), "{head}");
-        let message = match kind {
+        // A follower that gives a sign of life is told what it lacks.
+        assert_eq!(ghost.ask("POST", "/raft", &[], &ghost.message().encode_to_vec()).status, 204);
+        let found = (0..SIGNS_OF_LIFE_MAX).find_map(|_| match kind {
             // Kinds of frames: 0 is a sign of life, 1 entries that follow the last, 2 a whole message.
-            "msgapp" => loop {
-                match body.number() {
-                    0 => {}
-                    2 => break body.message(),
-                    other => panic!("a frame of kind {other} comes before any whole message"),
-                }
+            "msgapp" => match body.take(1)[0] {
+                0 => None,
+                2 => Some(body.message()),
+                other => panic!("a frame of kind {other} comes before any whole message"),
             },
             // A message without receiver is a sign of life.
-            _ => loop {
-                let message = body.message();
-                if message.to() != 0 {
-                    break message;
-                }
-            },
-        };
+            _ => Some(body.message()).filter(|message| message.to() != 0),
+        });
+        let message = found.expect("the leader has something to say");
         assert_eq!((message.to(), message.from()), (ghost.ghost, ghost.own));
+        // Appends take the other stream while theirs is not open.
         let appends = message.r#type() == MessageType::MsgApp;
-        assert_eq!(appends, kind == "msgapp", "{message:?}");
+        assert!(appends || kind == "message", "{message:?}");
     }
     assert_eq!(ghost.ask("POST", &ghost.stream("message"), &[], b"").status, 405);
     assert_eq!(ghost.ask("GET", "/raft/stream/other/1", &[], b"").status, 404);
@@ -248,7 +248,8 @@ fn snapshots_are_taken() {
     assert_eq!(ghost.ask("GET", path, &[], b"").status, 405);
     assert_eq!(ghost.refused("POST", path, &[("X-Etcd-Cluster-ID", "1")], b"").0, 412);
     ghost.remove();
-    assert_eq!(ghost.ask("POST", path, &[], &snapshot(message, &database)).status, 403);
+    let status = if binary::is_etcd() { 500 } else { 403 };
+    assert_eq!(ghost.ask("POST", path, &[], &snapshot(message, &database)).status, status);
     assert_eq!(get(&ghost.client, "k").as_deref(), Some("v"));
 }
 
@@ -382,14 +383,21 @@ fn strangers_are_refused() {
     }
     assert_eq!(stream("/raft/stream/message/cafe", &[]), (404, text("rafthttp unknown sender")));
     let astray = raftpb::Message { to: Some(0xcafe), ..ghost.message() }.encode_to_vec();
-    assert_json(raft(&[], &astray), &text("rafthttp wrong target"));
+    // The reason stands in the log: its like as an answer would have a member of etcd end itself.
+    // (etcd tears the connection then, in the middle of its answer.)
+    if !binary::is_etcd() {
+        assert_eq!(raft(&[], &astray), (500, "error processing raft message".into()));
+        let logged = "rejected Raft message to mismatch member";
+        assert!(ghost.server.log().contains(logged), "{}", text("rafthttp wrong target"));
+    }
 
     ghost.remove();
-    assert_json(raft(&[], &message), &text("rafthttp removed"));
+    if !binary::is_etcd() {
+        assert_json(raft(&[], &message), &text("rafthttp removed"));
+    }
     for path in &streams {
         assert_eq!(stream(path, &[]), (410, text("rafthttp removed stream")));
     }
-    assert!(ghost.server.log().lines().count() > 0);
 }
 
 /// 403 with a JSON body that says why.
