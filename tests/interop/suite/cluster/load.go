@@ -22,6 +22,9 @@ const (
 	loadWriters = 8
 	// loadPrefix begins the keys of a load.
 	loadPrefix = "load/"
+	// spinPrefix begins keys that a load puts and deletes again and again: compactions
+	// have something to drop.
+	spinPrefix = "spin/"
 	// putWait bounds one put of a load. Its outcome is unknown then, and nobody asks.
 	putWait = time.Second
 	// probeEvery is the resolution of [firstAck].
@@ -118,7 +121,20 @@ func (l *load) write(ctx context.Context, t testing.TB, id int) {
 		close(l.grown)
 		l.grown = make(chan struct{})
 		l.mu.Unlock()
+		spin(ctx, c, id, n)
 	}
+}
+
+// spin changes a key that is changed all the time. Nobody asks for the outcome.
+func spin(ctx context.Context, c *harness.Client, id, n int) {
+	ctx, cancel := context.WithTimeout(ctx, putWait)
+	defer cancel()
+	key := fmt.Appendf(nil, "%s%d/%d", spinPrefix, id, n%7)
+	if n%3 == 2 {
+		_, _ = c.KV.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: key})
+		return
+	}
+	_, _ = c.KV.Put(ctx, &pb.PutRequest{Key: key, Value: key})
 }
 
 // dialQuick connects to a member, and to one that was down soon again.
