@@ -35,7 +35,7 @@ func TestChurn(t *testing.T) {
 	t.Logf("-churnseed %d -changes %d", *churnFlag, *changesFlag)
 	rng := rand.New(rand.NewPCG(*churnFlag, 0))
 	g := startWithin(t, limit+time.Duration(*changesFlag)*20*time.Second, []string{"--snapshot-count=200", "--snapshot-catchup-entries=50"}, kinds(t, "ett")...)
-	l := g.load()
+	l, h := g.load(), g.compareHashes()
 	done := map[string]int{}
 	for n := range *changesFlag {
 		l.await(g, 20)
@@ -58,13 +58,14 @@ func TestChurn(t *testing.T) {
 			done[fmt.Sprintf("%s removed, leading: %t", g.Members[i].Bin.Label, i == leader)]++
 			g.Remove(g.ctx, i)
 		}
-		l.use(g.addrs())
+		g.useMembers(l)
 		g.refusals()
 		if n%5 == 4 {
-			g.agree()
+			h.await(g, 1)
 		}
 	}
-	l.await(g, 50)
+	h.await(g, 1)
+	h.check(g, *changesFlag/5)
 	l.check(g)
 	g.agree()
 	for _, what := range slices.Sorted(maps.Keys(done)) {

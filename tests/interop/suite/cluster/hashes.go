@@ -70,7 +70,25 @@ func (g *group) compareHashes() *hashes {
 		}
 	})
 	g.Cleanup(h.end)
+	g.hashes = h
 	return h
+}
+
+// agreeNow compares the members as they are now: by what goes on beside a load, or at
+// once when nobody compacts.
+func (g *group) agreeNow() {
+	g.Helper()
+	if g.hashes == nil {
+		g.agree()
+		return
+	}
+	g.hashes.await(g, 1)
+}
+
+// useMembers makes load and comparisons go on with the members that run.
+func (g *group) useMembers(l *load) {
+	l.use(g.addrs())
+	g.hashes.use(g.addrs())
 }
 
 // use compares these members from now on.
@@ -111,6 +129,7 @@ func (h *hashes) await(g *group, n int) {
 func (h *hashes) check(g *group, least int) {
 	g.Helper()
 	h.end()
+	g.hashes = nil
 	g.must(h.fault)
 	if h.compacted < least {
 		g.Fatalf("hashes were compared at %d multiples of %d, at least %d were asked for", h.compacted, hashEvery, least)
