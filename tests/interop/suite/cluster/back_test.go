@@ -65,7 +65,7 @@ func startOld(t *testing.T, old harness.Binary) (*group, *load, *hashes) {
 	g := startWithin(t, backLimit, args, old, old, old)
 	g.furnish()
 	g.reaches("3.6.0", "3.6.0", "")
-	return g, g.load(), g.compareHashes()
+	return g, g.pacedLoad(loadPause), g.compareHashes()
 }
 
 // takeOver replaces the members one after the other. While both kinds are there, each

@@ -19,7 +19,7 @@ func TestHashes(t *testing.T) {
 			bins := kinds(t, mix)
 			g := startWithin(t, limit+time.Duration(*thousandsFlag)*time.Minute, []string{"--snapshot-count=500", "--snapshot-catchup-entries=50"}, bins...)
 			g.furnish()
-			l, h := g.load(), g.compareHashes()
+			l, h := g.pacedLoad(loadPause), g.compareHashes()
 			for i := range bins {
 				h.await(g, *thousandsFlag)
 				g.lead((i + 1) % len(bins))

@@ -25,6 +25,8 @@ const (
 	// spinPrefix begins keys that a load puts and deletes again and again: compactions
 	// have something to drop.
 	spinPrefix = "spin/"
+	// loadPause keeps a load beside which hashes are compared within what etcd compacts.
+	loadPause = 3 * time.Millisecond
 	// putWait bounds one put of a load. Its outcome is unknown then, and nobody asks.
 	putWait = time.Second
 	// probeEvery is the resolution of [firstAck].
@@ -38,6 +40,8 @@ const (
 type load struct {
 	stop context.CancelFunc
 	wait sync.WaitGroup
+	// pause is how long each writer rests after a put.
+	pause time.Duration
 
 	mu sync.Mutex
 	// addrs are the members' addresses.
@@ -48,11 +52,18 @@ type load struct {
 	grown chan struct{}
 }
 
-// load starts writing to all members.
+// load starts writing to all members, as fast as they answer.
 func (g *group) load() *load {
 	g.Helper()
+	return g.pacedLoad(0)
+}
+
+// pacedLoad is [group.load] with pauses: a member of etcd walks its whole file for each
+// compaction, and falls behind when the file grows and compactions come fast.
+func (g *group) pacedLoad(pause time.Duration) *load {
+	g.Helper()
 	ctx, stop := context.WithCancel(g.ctx)
-	l := &load{stop: stop, acked: map[string]int64{}, grown: make(chan struct{})}
+	l := &load{stop: stop, pause: pause, acked: map[string]int64{}, grown: make(chan struct{})}
 	for _, s := range g.Members {
 		l.addrs = append(l.addrs, s.Addr)
 	}
@@ -122,6 +133,12 @@ func (l *load) write(ctx context.Context, t testing.TB, id int) {
 		l.grown = make(chan struct{})
 		l.mu.Unlock()
 		spin(ctx, c, id, n)
+		if l.pause > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(l.pause):
+			}
+		}
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func TestMigration(t *testing.T) {
 	etcd, target := harness.MustEtcd(t, "3.7"), harness.MustTarget(t)
 	g := start(t, []string{"--snapshot-count=100"}, etcd, etcd, etcd)
-	l, h := g.load(), g.compareHashes()
+	l, h := g.pacedLoad(loadPause), g.compareHashes()
 	service := g.serve()
 	g.turnTo(service, target)
 	g.turnTo(service, etcd)
@@ -27,7 +27,7 @@ func TestMigration(t *testing.T) {
 func TestMigrationFrom36(t *testing.T) {
 	old, target := harness.MustEtcd(t, "3.6"), harness.MustTarget(t)
 	g := start(t, []string{"--snapshot-count=100"}, old, old, old)
-	l, h := g.load(), g.compareHashes()
+	l, h := g.pacedLoad(loadPause), g.compareHashes()
 	service := g.serve()
 	leader, err := g.Leader(g.ctx)
 	g.must(err)

@@ -34,7 +34,7 @@ func TestReplace(t *testing.T) {
 		t.Run(mix, func(t *testing.T) {
 			g := start(t, []string{"--snapshot-count=100"}, kinds(t, mix)...)
 			g.furnish()
-			l, h := g.load(), g.compareHashes()
+			l, h := g.pacedLoad(loadPause), g.compareHashes()
 			for i, kind := range []string{"t", "e", "t"} {
 				l.await(g, 50)
 				if i > 0 {

@@ -68,6 +68,12 @@ func StartDiscovered(t testing.TB, args []string, bins ...Binary) *Cluster {
 	return startCluster(t, Options{Args: args, discovers: true}, make([]Place, len(bins)), bins)
 }
 
+// StartDiscoveredAt is [StartDiscovered] with a place for each member.
+func StartDiscoveredAt(t testing.TB, args []string, places []Place, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args, discovers: true}, places, bins)
+}
+
 // StartAutoTLSCluster is [StartCluster] with TLS between members, whose certificates
 // prove nothing.
 func StartAutoTLSCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
