@@ -66,6 +66,9 @@ func TestChurn(t *testing.T) {
 		if n%5 == 4 {
 			h.await(g, 1)
 		}
+		if n%25 == 24 {
+			t.Logf("%d changes", n+1)
+		}
 	}
 	h.await(g, 1)
 	h.check(g, max(1, *changesFlag/5))
