@@ -81,6 +81,17 @@ pub struct Member {
     pub data_dir: PathBuf,
     /// Folder of the WAL; `None` for `member/wal` in `data_dir`.
     pub wal_dir: Option<PathBuf>,
+    /// The version of etcd that it is to the others.
+    pub emulate: Emulate,
+}
+
+/// A version of etcd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emulate {
+    /// 3.7.
+    V3_7,
+    /// 3.6.
+    V3_6,
 }
 
 /// The pace of consensus.

@@ -97,6 +97,7 @@ pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<
     let patience = config.tick * config.election_ticks + DIAL_SLACK;
     let cluster = peer::running_cluster(&urls, plan.tls.clone(), patience)
         .context("cannot fetch cluster info from peer urls")?;
+    peer::check_joinable(&cluster, own, config.release, plan.tls.clone(), config.request_timeout())?;
     config.running_cluster = Some(cluster);
     Ok(())
 }
@@ -119,6 +120,7 @@ pub(crate) fn start(
         let transport = peer::Transport::start(peer::Config {
             id: summary.member_id,
             cluster: summary.cluster_id,
+            release: summary.release,
             urls,
             dial_timeout,
             tls: plan.tls,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use config::{ClusterState, Gate, Settings, TlsVersion, Url};
+use config::{ClusterState, Emulate, Gate, Settings, TlsVersion, Url};
+use node::Release;
 
 use crate::{
     corruption::Checks,
@@ -55,6 +56,11 @@ fn node(settings: &Settings) -> node::Config {
         force_new_cluster: storage.force_new_cluster,
         strict_reconfig_check: cluster.strict_reconfig_check,
         pre_vote: raft.pre_vote,
+        initial_election_tick_advance: raft.initial_election_tick_advance,
+        release: match member.emulate {
+            Emulate::V3_7 => Release::V3_7,
+            Emulate::V3_6 => Release::V3_6,
+        },
         tick: raft.tick,
         election_ticks: raft.election_ticks,
         snapshot_count: storage.snapshot_count,

@@ -331,7 +331,7 @@ fn rpc_config(
         pages: rpc::Pages {
             metrics: Arc::new(move |_| scraper.page()),
             versions: Arc::new(move || rpc::Versions {
-                server: node::SERVER_VERSION.into(),
+                server: versions.release.text().into(),
                 cluster: versions.cluster_version(),
                 storage: versions.storage_version(),
             }),

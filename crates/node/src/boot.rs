@@ -42,7 +42,8 @@ use crate::{
     input::Input,
     log_thread,
     peers::{Alone, PeerAddress, Peers},
-    reader_thread, server_version,
+    reader_thread,
+    release::Release,
 };
 use founding::{Company, Founding};
 use space::{Keeper, RoomyDisk, Space};
@@ -285,7 +286,7 @@ fn open_backend(config: &Config, disk: &Arc<dyn Disk>) -> Result<Db, BootError> 
 fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
     let election_ticks = config.election_ticks;
     let settings = state::Settings {
-        server_version: server_version(),
+        server_version: config.release.version(),
         learners_max: config.learners_max,
         leases: lease::Config {
             ttl_secs_min: lease::ttl_min_secs(election_ticks, config.tick),
@@ -295,8 +296,8 @@ fn open_state(config: &Config, db: &Db) -> Result<State, BootError> {
         lease_checkpoint_persist: config.lease_checkpoint_persist,
     };
     let state = State::open(db.snapshot(), settings)?;
-    state.cluster().check(server_version())?;
-    cluster::check_storage_version(state.storage_version(), server_version())?;
+    state.cluster().check(config.release.version())?;
+    cluster::check_storage_version(state.storage_version(), config.release.version())?;
     Ok(state)
 }
 
@@ -361,14 +362,14 @@ fn resume(
     Ok(Opened { wal, db, state, metadata, start, hard_state, entries, joined: Vec::new() })
 }
 
-fn tell_starting(state: &State, member_id: MemberId, cluster_id: ClusterId) {
-    let member = member_id.to_string();
+fn tell_starting(state: &State, release: Release, member_id: MemberId, cluster_id: ClusterId) {
+    let (member, release) = (member_id.to_string(), release.text());
     match state.cluster().version() {
         Some(version) => line!(Info, "starting etcd server",
-            "local-member-id" => member, "local-server-version" => crate::SERVER_VERSION,
+            "local-member-id" => member, "local-server-version" => release,
             "cluster-id" => cluster_id.to_string(), "cluster-version" => version.cluster_text()),
         None => line!(Info, "starting etcd server",
-            "local-member-id" => member, "local-server-version" => crate::SERVER_VERSION,
+            "local-member-id" => member, "local-server-version" => release,
             "cluster-version" => "to_be_decided"),
     }
 }
@@ -396,7 +397,7 @@ fn run(
         seed: config.seed,
         ..consensus::Config::new(member_id.0)
     };
-    tell_starting(&state, member_id, cluster_id);
+    tell_starting(&state, config.release, member_id, cluster_id);
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
     let install: backend_thread::Install = {
@@ -411,7 +412,7 @@ fn run(
     space.serve(&inbox, wal.preparer());
     // Before the first request, which may find the disk full.
     space.look();
-    let summary = Arc::new(Summary::new(member_id, cluster_id, config.name.clone()));
+    let summary = Arc::new(Summary::new(member_id, cluster_id, &config));
     let handle = NodeHandle { inbox: Arc::clone(&inbox), summary: Arc::clone(&summary) };
     let peers = connect(handle.clone()).map_err(BootError::Peers)?;
     let (published, published_receiver) = sync_channel(1);

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use types::{ClusterId, MemberId};
 
-use crate::peers::PeerAddress;
+use crate::{peers::PeerAddress, release::Release};
 
 /// Settings of a member. [`Config::new`] has etcd's defaults (contract/flags.tsv).
 #[derive(Clone, Debug)]
@@ -29,6 +29,10 @@ pub struct Config {
     pub strict_reconfig_check: bool,
     /// Ask before a campaign whether it could be won.
     pub pre_vote: bool,
+    /// Skip most of the first election timeout once the others can be reached: the first leader comes sooner.
+    pub initial_election_tick_advance: bool,
+    /// What this member is to the others.
+    pub release: Release,
     /// Peer URLs that this member announces.
     pub advertise_peer_urls: Vec<String>,
     /// Client URLs that this member announces.
@@ -145,6 +149,8 @@ impl Config {
             force_new_cluster: false,
             strict_reconfig_check: true,
             pre_vote: true,
+            initial_election_tick_advance: true,
+            release: Release::default(),
             advertise_peer_urls: vec!["http://localhost:2380".into()],
             advertise_client_urls: vec!["http://localhost:2379".into()],
             tick: Duration::from_millis(100),

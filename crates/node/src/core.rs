@@ -11,6 +11,7 @@ mod calls;
 mod change_queue;
 mod clock;
 mod compaction;
+mod first_election;
 mod identity;
 mod install;
 mod leases;
@@ -113,6 +114,7 @@ pub(crate) struct Core {
     passed: passed::Passed,
     membership: Membership,
     transfers: Transfers,
+    first_election: first_election::FirstElection,
     /// Since when raft knows a leader that it did not know before.
     leader_known_since: Moment,
     /// Where frames of watch streams go.
@@ -222,7 +224,9 @@ impl Core {
         if let Some(at) = self.hub.next_tick() {
             next = next.min(at);
         }
-        for at in [self.membership.next(), self.transfers.next()].into_iter().flatten() {
+        for at in
+            [self.membership.next(), self.transfers.next(), self.first_election.next()].into_iter().flatten()
+        {
             next = next.min(at);
         }
         next.since(self.clock.now())
@@ -232,6 +236,7 @@ impl Core {
         let now = self.now;
         let ticks = self.timers.ticks_due(now);
         self.tick_raft(ticks);
+        self.hasten_first_election();
         if self.timers.housekeeping_due(now) {
             self.expire_waits();
             self.expire_passed(self.config.request_timeout());

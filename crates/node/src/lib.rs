@@ -19,9 +19,8 @@ mod input;
 mod log_thread;
 mod peers;
 mod reader_thread;
+mod release;
 mod worker;
-
-use cluster::Version;
 
 pub use api::{
     AuthCall, AuthReply, Authenticated, Caller, Claims, Credentials, Error, Login, NodeHandle, Port,
@@ -35,17 +34,13 @@ pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster, To
 pub use lease::LeaseError;
 pub use mvcc::KvHash;
 pub use peers::{Alone, PeerAddress, PeerInput, Peers, Turn};
+pub use release::Release;
 pub use state::Rejection;
 
 /// The version of etcd that this speaks, stores and answers with.
-pub const SERVER_VERSION: &str = "3.7.1";
+pub const SERVER_VERSION: &str = Release::V3_7.text();
 
 /// Whether these can be the peer URLs of a member.
 pub fn are_peer_urls(urls: &[String]) -> bool {
     cluster::parse_urls(urls).is_ok()
-}
-
-/// [`SERVER_VERSION`] as a version.
-fn server_version() -> Version {
-    Version::new(3, 7, 1)
 }

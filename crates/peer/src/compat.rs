@@ -13,7 +13,7 @@ pub(crate) const RAFT_TO: &str = "x-raft-to";
 pub(crate) const PEER_URLS: &str = "x-peerurls";
 
 /// The oldest cluster version that this member can be part of.
-const CLUSTER_VERSION_MIN: &str = "3.0.0";
+pub(crate) const CLUSTER_VERSION_MIN: &str = "3.0.0";
 /// What a member that says nothing is.
 const SILENT_VERSION: &str = "2.0.0";
 
@@ -31,7 +31,7 @@ pub(crate) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
 }
 
 /// Major and minor number of a semantic version.
-fn major_minor(version: &str) -> Option<(u64, u64)> {
+pub(crate) fn major_minor(version: &str) -> Option<(u64, u64)> {
     let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
     let core = version.split(['-', '+']).next()?;
     let mut parts = core.split('.');
@@ -70,7 +70,7 @@ pub(crate) fn check(config: &Config, headers: &HeaderMap) -> Result<(), Mismatch
     line!(Warn, message,
         "local-member-id" => config.id.to_string(),
         "local-member-cluster-id" => config.cluster.to_string(),
-        "local-member-server-version" => node::SERVER_VERSION,
+        "local-member-server-version" => config.release.text(),
         "local-member-server-minimum-cluster-version" => CLUSTER_VERSION_MIN,
         "remote-peer-server-name" => text(headers, SERVER_FROM),
         "remote-peer-server-version" => text(headers, SERVER_VERSION),
@@ -89,7 +89,7 @@ pub(crate) fn can_stream(headers: &HeaderMap) -> bool {
 pub(crate) fn introduce(config: &Config, mut request: request::Builder) -> request::Builder {
     request = request
         .header(SERVER_FROM, config.id.to_string())
-        .header(SERVER_VERSION, node::SERVER_VERSION)
+        .header(SERVER_VERSION, config.release.text())
         .header(MIN_CLUSTER_VERSION, CLUSTER_VERSION_MIN)
         .header(CLUSTER_ID, config.cluster.to_string());
     match HeaderValue::from_str(&config.urls.join(",")) {

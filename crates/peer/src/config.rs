@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use node::PeerInput;
+use node::{PeerInput, Release};
 use rustls::ClientConfig;
 use types::{ClusterId, MemberId};
 use vfs::Disk;
@@ -25,6 +25,8 @@ pub struct Config {
     pub id: MemberId,
     /// Its cluster: nobody of another is spoken with.
     pub cluster: ClusterId,
+    /// Which version it has, told to the others.
+    pub release: Release,
     /// Where this member can be reached, told to the others.
     pub urls: Vec<String>,
     /// How long to wait for a connection; etcd waits a second longer than an election timeout.

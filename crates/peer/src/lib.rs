@@ -26,6 +26,7 @@ mod config;
 mod dial;
 mod incoming;
 mod join;
+mod joinable;
 mod outgoing;
 mod peer;
 mod pipeline;
@@ -51,6 +52,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 
 pub use config::{Config, SnapshotCheck, TlsSource};
 pub use join::{any_running_cluster, running_cluster};
+pub use joinable::check_joinable;
 pub use outgoing::Image;
 pub use questions::{HashAnswer, HashRefusal, PromoteRefusal, Questions};
 pub use server::Server;

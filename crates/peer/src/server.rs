@@ -93,7 +93,8 @@ impl Server {
             Ok(writing) => Response::new(writing.boxed_unsync()),
             Err(refusal) => refusal.page(),
         };
-        page.headers_mut().insert(SERVER_VERSION, HeaderValue::from_static(node::SERVER_VERSION));
+        page.headers_mut()
+            .insert(SERVER_VERSION, HeaderValue::from_static(self.shared.config.release.text()));
         Ok(page)
     }
 

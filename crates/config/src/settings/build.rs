@@ -3,8 +3,8 @@
 use std::{io, path::Path, time::Duration};
 
 use super::{
-    Auth, Checks, Cluster, ClusterState, Discovery, Keepalive, Limits, Listeners, Log, Member, Monitoring,
-    Problem, Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
+    Auth, Checks, Cluster, ClusterState, Discovery, Emulate, Keepalive, Limits, Listeners, Log, Member,
+    Monitoring, Problem, Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
 };
 use crate::{
     duration,
@@ -185,7 +185,13 @@ fn member(values: &Values, notices: &mut Vec<Notice>) -> Member {
         notices.push(Notice::warn("'data-dir' was empty; using default").with("data-dir", folder.as_str()));
         folder
     });
-    Member { name, data_dir: data_dir.into(), wal_dir: values.text_option("wal-dir").map(Into::into) }
+    let emulate = if values.text("emulate-version") == "3.6" { Emulate::V3_6 } else { Emulate::V3_7 };
+    Member {
+        name,
+        data_dir: data_dir.into(),
+        wal_dir: values.text_option("wal-dir").map(Into::into),
+        emulate,
+    }
 }
 
 /// Replaces defaults that follow from the name and from where the member listens

@@ -29,6 +29,12 @@ pub(super) const CLUSTERING: &[Flag] = &[
         "Mixed into the ids of a new cluster, so that clusters cannot be confused.",
     ),
     Flag::new(
+        "emulate-version",
+        Kind::Choice(&["3.7", "3.6"]),
+        "3.7",
+        "Be a member of this version of etcd: with 3.6 the cluster and its files stay at 3.6, so that 3.6 can take over.",
+    ),
+    Flag::new(
         "advertise-client-urls",
         Kind::Urls,
         "http://localhost:2379",

@@ -42,8 +42,7 @@ pub(super) const MEMBER: &[Flag] = &[
         Kind::Bool,
         "true",
         "Skip most of the first election timeout after the start.",
-    )
-    .not_yet(),
+    ),
     Flag::new("listen-peer-urls", Kind::Urls, "http://localhost:2380", "Where to listen for other members."),
     Flag::new(
         "listen-client-urls",

@@ -12,7 +12,7 @@ use proto::etcdserverpb::AlarmMember;
 use types::{ClusterId, MemberId};
 
 use super::Port;
-use crate::{inbox::Inbox, input::Input, peers::PeerInput};
+use crate::{config::Config, inbox::Inbox, input::Input, peers::PeerInput, release::Release};
 
 /// Figures that anybody may read at any time without asking the core.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub struct Summary {
     pub cluster_id: ClusterId,
     /// The member's name.
     pub name: String,
+    /// What this member is to the others.
+    pub release: Release,
     leader: AtomicU64,
     term: AtomicU64,
     committed: AtomicU64,
@@ -43,8 +45,9 @@ struct Texts {
 }
 
 impl Summary {
-    pub(crate) fn new(member_id: MemberId, cluster_id: ClusterId, name: String) -> Summary {
-        Summary { member_id, cluster_id, name, ..Summary::default() }
+    pub(crate) fn new(member_id: MemberId, cluster_id: ClusterId, config: &Config) -> Summary {
+        let (name, release) = (config.name.clone(), config.release);
+        Summary { member_id, cluster_id, name, release, ..Summary::default() }
     }
 
     /// The leader this member knows; `None` when it knows none.

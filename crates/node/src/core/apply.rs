@@ -132,7 +132,7 @@ impl Core {
                 self.tell_cluster_version(before, &version.cluster_text());
                 metrics().cluster_version.with(&[&version.cluster_text()]).set(1);
                 if lowered {
-                    self.persist.force_snapshot();
+                    self.persist.lowered(self.state.applied());
                 }
                 self.migrate_storage();
             }

@@ -13,7 +13,6 @@ use types::Moment;
 
 use super::{Core, outbox::ReplyTo};
 use crate::{
-    SERVER_VERSION,
     api::{Error, SnapshotImage, call::Reply},
     backend_thread::BackendJob,
     reader_thread::ReadJob,
@@ -64,7 +63,7 @@ impl Core {
         let downgrade = cluster.downgrade();
         Reply::Status(StatusResponse {
             header: Some(self.header()),
-            version: SERVER_VERSION.to_string(),
+            version: self.config.release.text().to_string(),
             db_size: self.persist.backend_size() as i64,
             leader: raft.soft_state.leader,
             raft_index: raft.hard_state.commit,

@@ -77,7 +77,7 @@ impl Core {
     pub(super) fn meter_facts(&self) {
         let m = metrics();
         m.server_id.with(&[&self.member_id.to_string()]).set(1);
-        m.server_version.with(&[crate::SERVER_VERSION]).set(1);
+        m.server_version.with(&[self.config.release.text()]).set(1);
         m.server_go_version.with(&["none; built with Rust"]).set(1);
         m.server_quota_backend_bytes.set(self.config.quota_reported);
         for (name, stage, on) in &self.config.features {

@@ -14,6 +14,7 @@ use super::{
     change_queue::ChangeQueue,
     clock::Timers,
     compaction::Compaction,
+    first_election::FirstElection,
     install::Installation,
     leases::LeaseDriver,
     maintenance,
@@ -94,6 +95,7 @@ impl Core {
         let mut core = Core {
             ids: RequestIds::new(member_id.0, parts.clock.unix_ms()),
             timers: Timers::new(now, &config),
+            first_election: FirstElection::new(now, config.initial_election_tick_advance),
             persist: Persist::new(
                 parts.committed,
                 parts.held,
@@ -143,6 +145,12 @@ impl Core {
             config,
         };
         core.compaction.resume_if_needed(&core.state);
+        if let Some((cluster, stored)) = core.state.cluster().version().zip(core.state.storage_version())
+            && cluster < stored
+        {
+            // The last run ended before the log was cut.
+            core.persist.lowered(core.state.applied());
+        }
         core.refresh_watch_header();
         core.meter_facts();
         core

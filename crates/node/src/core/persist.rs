@@ -57,8 +57,11 @@ pub(crate) struct Persist {
     meta_indexes: (u64, u64),
     /// Bytes put that batches have taken, and of those, bytes that are durable.
     put_bytes: (u64, u64),
-    /// A raft snapshot must be made with the next batch whatever its index.
-    force_snapshot: bool,
+    /// A raft snapshot must be made with the first batch that holds this index, however near the last one is.
+    force_snapshot: Option<u64>,
+    /// The storage version may go down once a raft snapshot at this index is durable: entries before it may be of a
+    /// cluster version that the older release does not know, and it reads the log from its snapshot on.
+    lowered_at: Option<u64>,
     /// How much room there is on the disk.
     gauge: Gauge,
 }
@@ -100,7 +103,8 @@ impl Persist {
             saved_snapshot: last_snapshot,
             meta_indexes: (0, 0),
             put_bytes: (0, 0),
-            force_snapshot: false,
+            force_snapshot: None,
+            lowered_at: None,
             gauge: Gauge::default(),
         }
     }
@@ -136,7 +140,8 @@ impl Persist {
         self.running = None;
         self.due = None;
         self.wanted = false;
-        self.force_snapshot = false;
+        self.force_snapshot = None;
+        self.lowered_at = None;
         self.last_snapshot = index;
         self.saved_snapshot = index;
         self.meta_indexes = (index, index);
@@ -207,10 +212,21 @@ impl Persist {
         self.last_batch + 1
     }
 
-    /// The next batch is followed by a raft snapshot.
-    pub(crate) fn force_snapshot(&mut self) {
-        self.force_snapshot = true;
+    /// The batch that holds `index` is followed by a raft snapshot.
+    pub(crate) fn force_snapshot(&mut self, index: u64) {
+        self.force_snapshot = Some(index);
         self.wanted = true;
+    }
+
+    /// The cluster version went down with the entry at `index`.
+    pub(crate) fn lowered(&mut self, index: u64) {
+        self.lowered_at = Some(index);
+        self.force_snapshot(index);
+    }
+
+    /// Whether the log still begins before the entry that took the cluster version down.
+    pub(crate) fn log_is_newer(&self) -> bool {
+        self.lowered_at.is_some_and(|at| self.saved_snapshot < at)
     }
 }
 
@@ -257,14 +273,14 @@ impl Core {
         self.send_sealed();
         if self.persist.gauge.take_trim() {
             // With a raft snapshot at the end of the log, the segments before can go.
-            self.persist.force_snapshot();
+            self.persist.force_snapshot(self.state.applied());
         }
         if self.persist.waiting.is_some() || self.persist.running.is_some() {
             return;
         }
         if !self.state.is_dirty() {
             self.persist.due = None;
-            self.persist.wanted &= self.persist.force_snapshot;
+            self.persist.wanted &= self.persist.force_snapshot.is_some();
             if !self.persist.wanted {
                 return;
             }
@@ -351,7 +367,7 @@ impl Core {
         let index = meta.index;
         self.trim_raft_log(index, &meta.conf_state, &data);
         let applied_since = index.saturating_sub(self.persist.last_snapshot);
-        let forced = std::mem::take(&mut self.persist.force_snapshot) && applied_since > 0;
+        let forced = self.persist.force_snapshot.take_if(|at| *at <= index).is_some() && applied_since > 0;
         if applied_since <= self.config.snapshot_count && !forced {
             return;
         }
@@ -369,6 +385,7 @@ impl Core {
     pub(super) fn snapshot_saved(&mut self, index: u64) {
         line!(Info, "saved snapshot to disk", "snapshot-index" => index);
         self.persist.saved_snapshot = index;
+        self.migrate_storage();
         if self.persist.gauge.level() > Level::Ample {
             self.purge();
         }

@@ -5,13 +5,14 @@ use std::sync::mpsc::SyncSender;
 use cluster::Version;
 use proto::{
     etcdserverpb::InternalRaftRequest,
-    membershippb::{Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest},
+    membershippb::{
+        Attributes, ClusterMemberAttrSetRequest, ClusterVersionSetRequest, DowngradeInfoSetRequest,
+    },
 };
 use telemetry::{line, log};
 use types::Moment;
 
 use super::Core;
-use crate::server_version;
 
 /// Publishes name and client URLs once after each start, and tells the boot when that is done.
 #[derive(Debug)]
@@ -102,12 +103,19 @@ impl Core {
         self.publisher.asked = self.propose_own(request).map(|id| (id, self.now));
     }
 
-    /// Sets or raises the cluster version, and brings the storage version to it. Proposing it twice is harmless.
+    /// Brings the storage version to the cluster version, and as the leader sets that one or raises it, and ends a
+    /// downgrade that is done. Proposing it twice is harmless.
     pub(super) fn propose_cluster_version(&mut self) {
+        self.migrate_storage();
         if !self.leads_surely() {
             return;
         }
-        self.migrate_storage();
+        if self.state.cluster().downgrade().is_finished(&self.server_versions()) {
+            line!(Info, "the cluster has been downgraded",
+                "cluster-version" => self.state.cluster().downgrade().target.clone());
+            let downgrade_info_set = Some(DowngradeInfoSetRequest { enabled: false, ver: String::new() });
+            self.propose_own(InternalRaftRequest { downgrade_info_set, ..InternalRaftRequest::default() });
+        }
         let Some(next) = self.state.cluster().next_version(&self.server_versions()) else { return };
         match self.state.cluster().version() {
             None => line!(Info, "setting up initial cluster version using v3 API",
@@ -122,7 +130,7 @@ impl Core {
     /// The versions of all members' servers; `None` for those that could not be asked.
     fn server_versions(&self) -> Vec<Option<Version>> {
         let version = |id| match id == self.member_id {
-            true => Some(server_version()),
+            true => Some(self.config.release.version()),
             false => self.peers.server_version(id)?.parse().ok(),
         };
         self.state.cluster().members().map(|member| version(member.id)).collect()
@@ -143,6 +151,9 @@ impl Core {
     fn migrate(&mut self) {
         // The version of a cluster whose members could not all be asked yet; no layout belongs to it.
         if self.state.cluster().version() == Some(Version::MIN_CLUSTER) {
+            return;
+        }
+        if self.persist.log_is_newer() {
             return;
         }
         match self.state.migrate_storage(None) {

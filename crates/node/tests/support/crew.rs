@@ -134,7 +134,7 @@ impl Peers for Door {
     }
 
     fn server_version(&self, id: MemberId) -> Option<String> {
-        self.network.wires().way(self.own, id).map(|_| node::SERVER_VERSION.to_string())
+        self.network.wires().way(self.own, id).map(|member| member.summary().release.text().to_string())
     }
 }
 

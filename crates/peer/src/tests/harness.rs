@@ -67,6 +67,7 @@ impl Member {
         let dir = tempfile::tempdir().unwrap();
         let id = MemberId(id);
         let transport = Transport::start(Config {
+            release: node::Release::default(),
             id,
             cluster,
             urls: vec![url.clone()],

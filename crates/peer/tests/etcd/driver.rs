@@ -95,6 +95,7 @@ impl Driver {
         let snap_dir = plan.dir("snap");
         std::fs::create_dir(&snap_dir).unwrap();
         let mut transport = Transport::start(peer::Config {
+            release: node::Release::default(),
             id: ours.id,
             cluster: cluster_id(ids),
             urls: ours.peer_urls.clone(),

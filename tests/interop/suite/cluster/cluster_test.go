@@ -31,6 +31,8 @@ type group struct {
 	*harness.Cluster
 	ctx    context.Context
 	writer *files.Writer
+	// hashes is set while hashes are compared beside a load.
+	hashes *hashes
 }
 
 // mixes are the combinations of binaries; e is etcd 3.7, t the target.

@@ -22,6 +22,11 @@ const (
 	loadWriters = 8
 	// loadPrefix begins the keys of a load.
 	loadPrefix = "load/"
+	// spinPrefix begins keys that a load puts and deletes again and again: compactions
+	// have something to drop.
+	spinPrefix = "spin/"
+	// loadPause keeps a load beside which hashes are compared within what etcd compacts.
+	loadPause = 3 * time.Millisecond
 	// putWait bounds one put of a load. Its outcome is unknown then, and nobody asks.
 	putWait = time.Second
 	// probeEvery is the resolution of [firstAck].
@@ -35,6 +40,8 @@ const (
 type load struct {
 	stop context.CancelFunc
 	wait sync.WaitGroup
+	// pause is how long each writer rests after a put.
+	pause time.Duration
 
 	mu sync.Mutex
 	// addrs are the members' addresses.
@@ -45,11 +52,18 @@ type load struct {
 	grown chan struct{}
 }
 
-// load starts writing to all members.
+// load starts writing to all members, as fast as they answer.
 func (g *group) load() *load {
 	g.Helper()
+	return g.pacedLoad(0)
+}
+
+// pacedLoad is [group.load] with pauses: a member of etcd walks its whole file for each
+// compaction, and falls behind when the file grows and compactions come fast.
+func (g *group) pacedLoad(pause time.Duration) *load {
+	g.Helper()
 	ctx, stop := context.WithCancel(g.ctx)
-	l := &load{stop: stop, acked: map[string]int64{}, grown: make(chan struct{})}
+	l := &load{stop: stop, pause: pause, acked: map[string]int64{}, grown: make(chan struct{})}
 	for _, s := range g.Members {
 		l.addrs = append(l.addrs, s.Addr)
 	}
@@ -118,7 +132,26 @@ func (l *load) write(ctx context.Context, t testing.TB, id int) {
 		close(l.grown)
 		l.grown = make(chan struct{})
 		l.mu.Unlock()
+		spin(ctx, c, id, n)
+		if l.pause > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(l.pause):
+			}
+		}
 	}
+}
+
+// spin changes a key that is changed all the time. Nobody asks for the outcome.
+func spin(ctx context.Context, c *harness.Client, id, n int) {
+	ctx, cancel := context.WithTimeout(ctx, putWait)
+	defer cancel()
+	key := fmt.Appendf(nil, "%s%d/%d", spinPrefix, id, n%7)
+	if n%3 == 2 {
+		_, _ = c.KV.DeleteRange(ctx, &pb.DeleteRangeRequest{Key: key})
+		return
+	}
+	_, _ = c.KV.Put(ctx, &pb.PutRequest{Key: key, Value: key})
 }
 
 // dialQuick connects to a member, and to one that was down soon again.

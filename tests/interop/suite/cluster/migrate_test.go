@@ -12,11 +12,13 @@ import (
 func TestMigration(t *testing.T) {
 	etcd, target := harness.MustEtcd(t, "3.7"), harness.MustTarget(t)
 	g := start(t, []string{"--snapshot-count=100"}, etcd, etcd, etcd)
+	l, h := g.pacedLoad(loadPause), g.compareHashes()
 	service := g.serve()
 	g.turnTo(service, target)
-	g.compact(100)
 	g.turnTo(service, etcd)
 	service.faultless(g)
+	h.check(g, 6)
+	l.check(g)
 	g.agree()
 }
 
@@ -25,6 +27,7 @@ func TestMigration(t *testing.T) {
 func TestMigrationFrom36(t *testing.T) {
 	old, target := harness.MustEtcd(t, "3.6"), harness.MustTarget(t)
 	g := start(t, []string{"--snapshot-count=100"}, old, old, old)
+	l, h := g.pacedLoad(loadPause), g.compareHashes()
 	service := g.serve()
 	leader, err := g.Leader(g.ctx)
 	g.must(err)
@@ -36,6 +39,8 @@ func TestMigrationFrom36(t *testing.T) {
 	}
 	g.turnTo(service, target)
 	service.faultless(g)
+	h.check(g, 7)
+	l.check(g)
 	g.agree()
 }
 
@@ -71,5 +76,5 @@ func (g *group) replaceBinary(service *service, i int, bin harness.Binary) {
 	g.Swap(i, bin)
 	g.caughtUp(g.Members[i].Client(g.T))
 	service.await(g, 100)
-	g.agree()
+	g.agreeNow()
 }

@@ -34,7 +34,7 @@ func TestReplace(t *testing.T) {
 		t.Run(mix, func(t *testing.T) {
 			g := start(t, []string{"--snapshot-count=100"}, kinds(t, mix)...)
 			g.furnish()
-			l := g.load()
+			l, h := g.pacedLoad(loadPause), g.compareHashes()
 			for i, kind := range []string{"t", "e", "t"} {
 				l.await(g, 50)
 				if i > 0 {
@@ -44,13 +44,15 @@ func TestReplace(t *testing.T) {
 				if log := g.Members[i].LogTail(100); !strings.Contains(log, "removed from the cluster") && !strings.Contains(log, "has been permanently removed") {
 					g.Errorf("a removed member of %s says\n%s", g.Members[i].Bin.Label, log)
 				}
-				l.use(g.addrs())
+				g.useMembers(l)
 				server, id := g.Join(g.ctx, kinds(t, kind)[0], true)
 				g.promote(id)
 				g.caughtUp(server.Client(t))
-				l.use(g.addrs())
+				g.useMembers(l)
+				h.await(g, 1)
 			}
 			l.await(g, 50)
+			h.check(g, 3)
 			l.check(g)
 			g.agree()
 			g.sameFurniture()

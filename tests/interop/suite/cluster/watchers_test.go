@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,8 +22,9 @@ var (
 
 const (
 	leasePrefix = "leased/"
-	// leaseTTL is the shortest TTL in seconds; they are spread over twice that.
-	leaseTTL = 6
+	// leaseTTL is the shortest TTL in seconds, when there are few leases; TTLs are spread
+	// over twice the shortest. granters make leases at the same time.
+	leaseTTL, granters = 6, 16
 	// installTries bounds the pauses until the paused member needs a snapshot.
 	installTries = 8
 	// bulkBytes is the size of the values that a paused member misses, bulk their number:
@@ -43,12 +45,16 @@ func TestWatchersAndLeases(t *testing.T) {
 	for _, mix := range mixes {
 		t.Run(mix, func(t *testing.T) {
 			bins := kinds(t, mix)
-			g := start(t, []string{"--snapshot-count=50", "--snapshot-catchup-entries=10", "--max-request-bytes=10485760"}, bins...)
+			within := limit + time.Duration(max(*watchersFlag, *leasesFlag))*40*time.Millisecond
+			g := startWithin(t, within, []string{"--snapshot-count=50", "--snapshot-catchup-entries=10", "--max-request-bytes=10485760"}, bins...)
 			const victim = 2
 			g.lead(0)
 			head, _ := g.head()
+			began := time.Now()
 			w := g.watch(g.Members[victim], *watchersFlag, head+1)
+			watched := time.Now()
 			granted := g.grant(g.Members[1].Client(t))
+			t.Logf("watchers were there after %s, leases %s later", watched.Sub(began).Round(time.Millisecond), time.Since(watched).Round(time.Millisecond))
 			g.writeWatched(g.Members[1], "first", "watched before")
 
 			g.Members[0].Kill()
@@ -64,6 +70,10 @@ func TestWatchersAndLeases(t *testing.T) {
 			g.compareWatched(w, head+1)
 			g.leasesEnded(w, granted)
 			g.agree()
+			for i, s := range g.Members {
+				now, most := s.Memory()
+				t.Logf("member %d, %s, holds %d MiB and held %d at most", i, s.Bin.Label, now, most)
+			}
 		})
 	}
 }
@@ -94,24 +104,51 @@ type lease struct {
 	ttl   time.Duration
 }
 
-// grant makes leases, each with a key.
+// grant makes leases, each with a key. Many take a while, so they live longer.
 func (g *group) grant(c *harness.Client) map[string]lease {
 	g.Helper()
+	shortest := leaseTTL + *leasesFlag/200
 	granted := map[string]lease{}
-	for i := range *leasesFlag {
-		ttl := int64(leaseTTL + i%(leaseTTL+1))
-		asked := time.Now()
-		r, err := c.Lease.LeaseGrant(g.ctx, &pb.LeaseGrantRequest{TTL: ttl})
-		g.must(err)
-		key := fmt.Sprintf("%s%05d", leasePrefix, i)
-		_, err = c.KV.Put(g.ctx, &pb.PutRequest{Key: []byte(key), Lease: r.ID})
-		if status.Code(err) == codes.NotFound && time.Since(asked) > time.Duration(ttl)*time.Second {
-			continue // A slow machine: it ended in time.
-		}
-		g.must(err)
-		granted[key] = lease{asked, time.Duration(ttl) * time.Second}
+	var mu sync.Mutex
+	var fault error
+	var wait sync.WaitGroup
+	for id := range granters {
+		wait.Go(func() {
+			for i := id; i < *leasesFlag; i += granters {
+				key := fmt.Sprintf("%s%05d", leasePrefix, i)
+				l, err := g.grantOne(c, key, int64(shortest+i%(shortest+1)))
+				mu.Lock()
+				if err != nil {
+					fault = err
+				} else if l.ttl > 0 {
+					granted[key] = l
+				}
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		})
 	}
+	wait.Wait()
+	g.must(fault)
 	return granted
+}
+
+// grantOne makes a lease with a key. One without a TTL ended before it had it: the
+// machine is slow.
+func (g *group) grantOne(c *harness.Client, key string, ttl int64) (lease, error) {
+	asked := time.Now()
+	r, err := c.Lease.LeaseGrant(g.ctx, &pb.LeaseGrantRequest{TTL: ttl})
+	if err != nil {
+		return lease{}, err
+	}
+	_, err = c.KV.Put(g.ctx, &pb.PutRequest{Key: []byte(key), Lease: r.ID})
+	lived := time.Duration(ttl) * time.Second
+	if status.Code(err) == codes.NotFound && time.Since(asked) > lived {
+		return lease{}, nil
+	}
+	return lease{asked, lived}, err
 }
 
 // pauseUntilSnapshot stops a member again and again, longer each time, until it needs

@@ -194,7 +194,6 @@ func TestEmulatedVersion(t *testing.T) {
 	if !target.IsMainstay() {
 		t.Skip("skipped: --emulate-version is a flag of mainstay")
 	}
-	harness.Needs(t, target, harness.Emulation)
 	old := harness.MustEtcd(t, "3.6")
 	ctx := harness.Context(t, 2*time.Minute)
 	dir := filepath.Join(t.TempDir(), "data")

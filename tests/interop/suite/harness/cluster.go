@@ -2,8 +2,10 @@ package harness
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -64,6 +66,12 @@ func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
 func StartDiscovered(t testing.TB, args []string, bins ...Binary) *Cluster {
 	t.Helper()
 	return startCluster(t, Options{Args: args, discovers: true}, make([]Place, len(bins)), bins)
+}
+
+// StartDiscoveredAt is [StartDiscovered] with a place for each member.
+func StartDiscoveredAt(t testing.TB, args []string, places []Place, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{Args: args, discovers: true}, places, bins)
 }
 
 // StartAutoTLSCluster is [StartCluster] with TLS between members, whose certificates
@@ -295,6 +303,20 @@ func (c *Cluster) Leader(ctx context.Context) (int, error) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// ClusterVersion is what the member's page of versions says, or what is wrong with it.
+func (s *Server) ClusterVersion() string {
+	resp, err := http.Get("http://" + s.MetricsAddr + "/version")
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	var page struct{ Etcdcluster string }
+	if err := json.NewDecoder(resp.Body).Decode(&page); err != nil {
+		return err.Error()
+	}
+	return page.Etcdcluster
 }
 
 // status asks over a connection of its own.

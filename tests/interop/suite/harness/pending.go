@@ -5,18 +5,10 @@ import "testing"
 // Part is a piece of the product that tests may need.
 type Part string
 
-// The parts that mainstay does not have yet. A test that needs one is skipped for
-// mainstay, by name; against upstream it runs. Whoever brings a part deletes its
-// line in [pending], and nothing else.
-const (
-	// Emulation is --emulate-version.
-	Emulation Part = "emulation"
-)
-
-// pending says for each missing part what brings it.
-var pending = map[Part]string{
-	Emulation: "the part with --emulate-version",
-}
+// pending says for each part that mainstay does not have yet what brings it; there is
+// none. A test that needs one is skipped for mainstay, by name; against upstream it
+// runs. Whoever brings a part deletes its line.
+var pending = map[Part]string{}
 
 // Pending lists the parts that a server lacks, with what brings them.
 func Pending(bin Binary) map[Part]string {

@@ -243,6 +243,24 @@ func (s *Server) healthy(ctx context.Context) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// Memory is what the process holds, and the most it ever held, in MiB.
+func (s *Server) Memory() (now, most int) {
+	page, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, 0
+	}
+	for line := range strings.Lines(string(page)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			now = kib >> 10
+		}
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			most = kib >> 10
+		}
+	}
+	return now, most
+}
+
 // Running reports whether the process is still there.
 func (s *Server) Running() bool {
 	select {

@@ -1,0 +1,2 @@
+// Package readme runs what README tells its readers to run.
+package readme
