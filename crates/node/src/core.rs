@@ -39,7 +39,6 @@ mod watches;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use consensus::{MemLog, RawNode};
@@ -68,6 +67,7 @@ use crate::{
 };
 
 pub(crate) use clock::Clock;
+pub use clock::ToldTime;
 pub(crate) use outbox::ReplyTo;
 pub(crate) use parts::Parts;
 pub(crate) use persist::Held;
@@ -146,6 +146,22 @@ enum Stop {
 impl Core {
     /// Runs until it is told to stop, or cannot go on; the text says why then.
     pub(crate) fn run(mut self) -> Result<(), String> {
+        self.begin();
+        let mut inputs = Vec::new();
+        while self.goes_on() {
+            let patience = self.next_wake().since(self.clock.now());
+            self.inbox.receive(&mut inputs, Some(patience));
+            self.turn(&mut inputs);
+        }
+        self.answer_everybody();
+        while self.last_turn(&mut inputs) {
+            self.inbox.receive(&mut inputs, Some(persist::SEAL_POLL));
+        }
+        self.finish()
+    }
+
+    /// What comes before the first turn.
+    pub(crate) fn begin(&mut self) {
         self.use_membership();
         // Applies what is committed already, the membership among it.
         self.advance();
@@ -153,19 +169,22 @@ impl Core {
             // Nobody else could win: there is nothing to wait for.
             self.check_raft(|raft| raft.campaign());
         }
-        let mut inputs = Vec::new();
-        while self.stopping.is_none() {
-            let patience = self.patience();
-            self.inbox.receive(&mut inputs, Some(patience));
-            self.now = self.clock.now();
-            for input in inputs.drain(..) {
-                self.handle(input);
-            }
-            self.run_timers();
-            self.advance();
-            self.outbox.flush();
+    }
+
+    /// Whether there are turns to come. Then come [`Core::answer_everybody`], last turns, and [`Core::finish`].
+    pub(crate) fn goes_on(&self) -> bool {
+        self.stopping.is_none()
+    }
+
+    /// One turn, with everything that has arrived; leaves `inputs` empty.
+    pub(crate) fn turn(&mut self, inputs: &mut Vec<Input>) {
+        self.now = self.clock.now();
+        for input in inputs.drain(..) {
+            self.handle(input);
         }
-        self.finish()
+        self.run_timers();
+        self.advance();
+        self.outbox.flush();
     }
 
     fn handle(&mut self, input: Input) {
@@ -208,8 +227,8 @@ impl Core {
         self.publish_summary();
     }
 
-    /// How long the core may sleep when nothing arrives.
-    fn patience(&self) -> Duration {
+    /// Until when the core may sleep when nothing arrives.
+    pub(crate) fn next_wake(&self) -> Moment {
         let mut next = self.timers.next();
         if let Some(at) = self.compaction.next_step() {
             next = next.min(at);
@@ -223,7 +242,7 @@ impl Core {
         for at in [self.membership.next(), self.transfers.next()].into_iter().flatten() {
             next = next.min(at);
         }
-        next.since(self.clock.now())
+        next
     }
 
     fn run_timers(&mut self) {
@@ -309,8 +328,8 @@ impl Core {
         self.raft.leader() == self.member_id.0
     }
 
-    /// Answers everybody, makes everything durable and joins the threads.
-    fn finish(mut self) -> Result<(), String> {
+    /// Nobody who waits is left without an answer.
+    pub(crate) fn answer_everybody(&mut self) {
         let applied_waits: Vec<_> = self.applied_waits.drain(..).map(AppliedWait::reply_to).collect();
         let token_waits = self.token_waits.drain(..).filter_map(identity::TokenWait::reply_to);
         let proposals = self.waiters.drain().into_iter().chain(applied_waits).chain(token_waits);
@@ -318,12 +337,20 @@ impl Core {
             self.outbox.reply(waiting, Err(Error::Stopped));
         }
         self.outbox.flush();
+    }
+
+    /// One turn of what comes before the end: what the log and the backend report, and the last batch. `false` when
+    /// everything applied is in the file, or cannot get there.
+    pub(crate) fn last_turn(&mut self, inputs: &mut Vec<Input>) -> bool {
+        let faulty = matches!(self.stopping, Some(Stop::Fault(_)));
+        !faulty && self.seal_last(inputs)
+    }
+
+    /// Ends the workers and joins their threads.
+    pub(crate) fn finish(mut self) -> Result<(), String> {
         let result = match self.stopping.take() {
             Some(Stop::Fault(reason)) => Err(reason),
-            Some(Stop::Asked | Stop::Removed) | None => {
-                self.seal_last();
-                Ok(())
-            }
+            Some(Stop::Asked | Stop::Removed) | None => Ok(()),
         };
         self.inbox.close();
         self.outbox.close();
