@@ -12,7 +12,10 @@ use std::{
 
 use consensus::AppendWork;
 use telemetry::{line, log, metrics};
-use types::raft::{Entry, HardState, Snapshot};
+use types::{
+    mutant::{self, Mutant},
+    raft::{Entry, HardState, Snapshot},
+};
 use vfs::Disk;
 use wal::{
     SegmentPreparer, SnapshotRecord, Wal,
@@ -148,11 +151,14 @@ impl LogThread {
             return Ok(());
         }
         let mut timing = LogTiming::default();
+        let must_sync = must_sync && !(mutant::is_on(Mutant::VoteNotSynced) && entries.is_empty());
         if must_sync {
             let (begun, before) = (Instant::now(), self.wal.size());
             self.wal.append(&entries, hard_state).map_err(|e| e.to_string())?;
             let written = Instant::now();
-            self.wal.sync().map_err(|e| e.to_string())?;
+            if !mutant::is_on(Mutant::AckBeforeSync) {
+                self.wal.sync().map_err(|e| e.to_string())?;
+            }
             timing.write_secs = (written - begun).as_secs_f64();
             let took = written.elapsed();
             timing.sync_secs = took.as_secs_f64();

@@ -22,6 +22,10 @@ pub(crate) enum Ask {
     HashKv(pb::HashKvRequest),
     MoveLeader(pb::MoveLeaderRequest),
     Defragment(pb::DefragmentRequest),
+    Members(pb::MemberListRequest),
+    Add(pb::MemberAddRequest),
+    Promote(pb::MemberPromoteRequest),
+    Remove(pb::MemberRemoveRequest),
 }
 
 /// What it is told.
@@ -38,6 +42,10 @@ pub(crate) enum Answer {
     HashKv(pb::HashKvResponse),
     MoveLeader(pb::MoveLeaderResponse),
     Defragment(pb::DefragmentResponse),
+    Members(pb::MemberListResponse),
+    Add(pb::MemberAddResponse),
+    Promote(pb::MemberPromoteResponse),
+    Remove(pb::MemberRemoveResponse),
 }
 
 pub(crate) type Outcome = Result<Answer, Error>;
@@ -60,6 +68,10 @@ pub(crate) fn call(port: Port, ask: Ask) -> Pending {
             Ask::HashKv(request) => Answer::HashKv(port.hash_kv(caller, request).await?),
             Ask::MoveLeader(request) => Answer::MoveLeader(port.move_leader(caller, request).await?),
             Ask::Defragment(request) => Answer::Defragment(port.defragment(caller, request).await?),
+            Ask::Members(request) => Answer::Members(port.member_list(caller, request).await?),
+            Ask::Add(request) => Answer::Add(port.member_add(caller, request).await?),
+            Ask::Promote(request) => Answer::Promote(port.member_promote(caller, request).await?),
+            Ask::Remove(request) => Answer::Remove(port.member_remove(caller, request).await?),
         })
     })
 }
@@ -91,6 +103,10 @@ impl Answer {
             Answer::HashKv(answer) => &answer.header,
             Answer::MoveLeader(answer) => &answer.header,
             Answer::Defragment(answer) => &answer.header,
+            Answer::Members(answer) => &answer.header,
+            Answer::Add(answer) => &answer.header,
+            Answer::Promote(answer) => &answer.header,
+            Answer::Remove(answer) => &answer.header,
         };
         header.as_ref().map_or(0, |header| header.revision)
     }
@@ -109,6 +125,10 @@ impl Answer {
             Answer::HashKv(answer) => answer.header = None,
             Answer::MoveLeader(answer) => answer.header = None,
             Answer::Defragment(answer) => answer.header = None,
+            Answer::Members(answer) => answer.header = None,
+            Answer::Add(answer) => answer.header = None,
+            Answer::Promote(answer) => answer.header = None,
+            Answer::Remove(answer) => answer.header = None,
         }
         self
     }
@@ -159,6 +179,8 @@ impl Ask {
             }
             // Says what a lease has left, or what is in one member's file.
             Ask::HashKv(_) | Ask::KeepAlive(_) | Ask::MoveLeader(_) | Ask::Defragment(_) => true,
+            // Their headers have no revision.
+            Ask::Members(_) | Ask::Add(_) | Ask::Promote(_) | Ask::Remove(_) => true,
             _ => false,
         }
     }
@@ -178,6 +200,10 @@ impl Ask {
             Ask::HashKv(_) => "hash",
             Ask::MoveLeader(_) => "move leader",
             Ask::Defragment(_) => "defragment",
+            Ask::Members(_) => "member list",
+            Ask::Add(_) => "member add",
+            Ask::Promote(_) => "member promote",
+            Ask::Remove(_) => "member remove",
         }
     }
 }

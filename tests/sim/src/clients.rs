@@ -22,6 +22,8 @@ use crate::{
 
 /// The simulator's own calls.
 const PROBE: usize = usize::MAX;
+/// Calls of who changes the membership.
+pub(crate) const OPERATOR: usize = usize::MAX - 1;
 
 /// A watcher, over all the streams that it opens.
 pub(crate) struct Watcher {
@@ -101,7 +103,7 @@ impl World {
         self.call(PROBE, place, ask);
     }
 
-    fn call(&mut self, client: usize, place: usize, ask: Ask) {
+    pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
         let called = self.history.called(&ask, self.now);
         let Some(life) = &mut self.machines[place].life else { return };
         let pending = call(life.port.clone(), ask.clone());
@@ -113,23 +115,26 @@ impl World {
 
     /// Carries requests to a core and answers to clients.
     pub(crate) fn poll(&mut self, place: usize) {
-        loop {
-            let Some(life) = &mut self.machines[place].life else { return };
+        while let Some(life) = self.machines[place].life.as_mut().filter(|life| life.is_woken()) {
             let ended = life.poll();
             for (open, outcome) in ended {
                 self.answered(place, open, outcome);
             }
-            if !self.poll_streams(place, false) {
-                return;
-            }
+            self.poll_streams(place, false);
         }
     }
 
     fn answered(&mut self, place: usize, open: OpenCall, outcome: Outcome) {
-        let OpenCall { client, ask, called, .. } = open;
+        let OpenCall { client, ask, mut called, .. } = open;
         let shown = outcome.as_ref().map_or(-1, Answer::revision);
         self.trace.note(self.now, "answer", &[place as u64, client as u64, shown as u64]);
         self.count(if outcome.is_ok() { ask.name() } else { "call failed" });
+        if let Ok(Answer::KeepAlive(renewed)) = &outcome
+            && renewed.header.as_ref().is_some_and(|header| header.raft_term < self.raft.newest_term_led())
+        {
+            // A leader that does not know yet that it is none need not know newer leases, in etcd neither.
+            called.had_lease = false;
+        }
         let checked = self.history.answered(&ask, called, &outcome);
         self.judge(checked);
         match (&ask, &outcome) {
@@ -146,6 +151,8 @@ impl World {
         }
         if client == PROBE {
             self.probed.insert(place, outcome);
+        } else if client == OPERATOR {
+            self.operator_told(place, &outcome);
         } else {
             let think = self.load.random.around(self.options.think);
             self.heap.plan(self.now + think, Event::Client { client });
@@ -156,7 +163,9 @@ impl World {
     pub(crate) fn abandon(&mut self, life: Life) {
         for open in &life.calls {
             self.count("call lost");
-            if open.client != PROBE {
+            if open.client == OPERATOR {
+                self.operator_lost();
+            } else if open.client != PROBE {
                 let think = self.load.random.around(self.options.think);
                 self.heap.plan(self.now + think, Event::Client { client: open.client });
             }
@@ -218,10 +227,9 @@ impl World {
         self.poll(place);
     }
 
-    /// Takes what has come on the streams of a place, on the slow ones only when asked to. `true` when there was
-    /// something, so that the core is to be told that it was taken.
-    fn poll_streams(&mut self, place: usize, slow: bool) -> bool {
-        let Some(life) = &mut self.machines[place].life else { return false };
+    /// Takes what has come on the streams of a place, on the slow ones only when asked to.
+    fn poll_streams(&mut self, place: usize, slow: bool) {
+        let Some(life) = &mut self.machines[place].life else { return };
         let waker = life.waker();
         let mut context = Context::from_waker(&waker);
         let (mut frames, mut broken) = (Vec::new(), Vec::new());
@@ -241,7 +249,6 @@ impl World {
                 }
             }
         }
-        let any = !frames.is_empty();
         for (watcher, frame) in frames {
             match self.frame(watcher, &frame) {
                 Ok(Stream::Open) => {}
@@ -260,7 +267,6 @@ impl World {
                 life.wake();
             }
         }
-        any
     }
 
     fn frame(&mut self, watcher: usize, frame: &WatchFrame) -> Result<Stream, Violation> {

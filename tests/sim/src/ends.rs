@@ -43,10 +43,11 @@ impl World {
         }
     }
 
-    fn ended(&mut self, place: usize, life: Option<Life>) {
+    pub(crate) fn ended(&mut self, place: usize, life: Option<Life>) {
         self.trace.note(self.now, "ended", &[place as u64]);
         let machine = &mut self.machines[place];
         machine.disk.clear_faults();
+        machine.may_fail = false;
         machine.stalled_until = 0;
         machine.paused_until = 0;
         self.raft.ended(machine.id.0);
@@ -65,6 +66,7 @@ impl World {
         let Some(result) = life.stepped.ended() else { return };
         if let Err(reason) = result
             && !machine.may_fail
+            && !machine.leaving
         {
             let what = format!("{} has stopped: {reason}", machine.name);
             return self.judge(violation(what));

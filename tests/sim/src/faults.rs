@@ -36,6 +36,12 @@ pub enum FaultKind {
     Loss,
     /// A disk finishes nothing for a while.
     DiskStall,
+    /// A write fails at one of the next I/Os.
+    WriteFails,
+    /// A sync fails, and what it should have made durable never will be.
+    SyncFails,
+    /// The next database that is sent is damaged on its way.
+    DamagedDatabase,
     /// A wall clock jumps, forward or back.
     ClockJump,
     /// A clock changes its pace.
@@ -44,7 +50,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 15] = [
+    pub const ALL: [FaultKind; 18] = [
         FaultKind::PowerLoss,
         FaultKind::PowerLossAtIo,
         FaultKind::Blackout,
@@ -58,6 +64,9 @@ impl FaultKind {
         FaultKind::Flapping,
         FaultKind::Loss,
         FaultKind::DiskStall,
+        FaultKind::WriteFails,
+        FaultKind::SyncFails,
+        FaultKind::DamagedDatabase,
         FaultKind::ClockJump,
         FaultKind::Drift,
     ];
@@ -69,7 +78,8 @@ impl FaultKind {
             | FaultKind::Isolation
             | FaultKind::OneWay
             | FaultKind::Flapping
-            | FaultKind::Loss => members > 1,
+            | FaultKind::Loss
+            | FaultKind::DamagedDatabase => members > 1,
             FaultKind::Ring => members > 3,
             _ => true,
         }
@@ -90,6 +100,9 @@ impl FaultKind {
             FaultKind::Flapping => "flapping partition",
             FaultKind::Loss => "lossy ways",
             FaultKind::DiskStall => "disk stall",
+            FaultKind::WriteFails => "failed write",
+            FaultKind::SyncFails => "failed sync",
+            FaultKind::DamagedDatabase => "damaged database",
             FaultKind::ClockJump => "wall clock jump",
             FaultKind::Drift => "change of clock pace",
         }
@@ -135,6 +148,9 @@ impl World {
                 let until = self.now + self.chance.around(3 * SECOND);
                 self.machines[place].stalled_until = until;
             }
+            FaultKind::WriteFails => self.fail_io(place, Fault::Eio),
+            FaultKind::SyncFails => self.fail_io(place, Fault::SyncFails),
+            FaultKind::DamagedDatabase => self.damage_next = true,
             FaultKind::ClockJump => {
                 let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;
                 self.machines[place].wall_off += jump;
@@ -147,6 +163,14 @@ impl World {
             | FaultKind::Flapping
             | FaultKind::Loss => self.disturb(kind, place),
         }
+    }
+
+    /// One of the next I/Os fails; the member stops for it, and comes back.
+    fn fail_io(&mut self, place: usize, fault: Fault) {
+        let machine = &mut self.machines[place];
+        machine.may_fail = true;
+        let at = machine.disk.io_count() + self.chance.below(CRASH_IOS_MAX);
+        machine.disk.fail_at(at, fault);
     }
 
     /// What a power loss may leave on the disk.

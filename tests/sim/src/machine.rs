@@ -47,6 +47,10 @@ pub(crate) struct Machine {
     pub(crate) paused_until: u64,
     /// Its disk finishes nothing before this time.
     pub(crate) stalled_until: u64,
+    /// The operator has asked for its removal.
+    pub(crate) leaving: bool,
+    /// It is no member any more, and nothing starts on it.
+    pub(crate) gone: bool,
     /// A fault of the disk may stop the member.
     pub(crate) may_fail: bool,
     /// When it was told last that a message did not get through.
@@ -130,6 +134,8 @@ impl Machine {
             wall_off: 0,
             paused_until: 0,
             stalled_until: 0,
+            leaving: false,
+            gone: false,
             may_fail: false,
             unreachable_told_at: 0,
         }
@@ -215,7 +221,12 @@ impl Life {
         self.woken.0.store(true, Ordering::Relaxed);
     }
 
-    /// A context for polling streams.
+    /// Whether something has come for a client, or was asked.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.0.load(Ordering::Relaxed)
+    }
+
+    /// What streams wake.
     pub(crate) fn waker(&self) -> Waker {
         Waker::from(Arc::clone(&self.woken))
     }

@@ -33,6 +33,8 @@ pub struct Options {
     pub value_bytes_max: u64,
     /// Watch streams.
     pub watchers: usize,
+    /// An operator adds, promotes and removes members.
+    pub membership: bool,
     /// How often each kind of call is made, relative to the others.
     pub ops: Vec<(OpKind, u64)>,
     /// Longest usual way of a message, in nanoseconds.
@@ -83,6 +85,7 @@ impl Options {
             keys: *r.pick(&[1, 5, 20, 100, 1_000]),
             value_bytes_max: *r.pick(&[16, 16, 200, 5_000]),
             watchers: r.below(6) as usize,
+            membership: r.one_in(3),
             ops,
             delay: if slow { r.between(10, 80) * MILLIS } else { r.between(1, 20) * MILLIS / 10 },
             loss: if lossy { *r.pick(&[100, 1_000, 20_000]) } else { 0 },
@@ -108,6 +111,7 @@ impl Options {
             keys: 100,
             value_bytes_max: 200,
             watchers: 3,
+            membership: false,
             ops: OpKind::ALL.into_iter().map(|kind| (kind, kind.usual_weight())).collect(),
             delay: MILLIS,
             loss: 0,
@@ -118,6 +122,38 @@ impl Options {
             fault_gap: 30 * SECOND,
             faults: FaultKind::ALL.to_vec(),
             ..Options::of(0)
+        }
+    }
+
+    /// What can be left out of these: kinds of faults and of calls, and some more, by name.
+    pub fn parts(&self) -> Vec<String> {
+        let faults = self.faults.iter().map(|kind| format!("{kind:?}"));
+        let ops = self.ops.iter().map(|(kind, _)| format!("{kind:?}"));
+        let others = [
+            ("membership", self.membership),
+            ("watchers", self.watchers > 0),
+            ("loss", self.loss > 0),
+            ("duplication", self.duplication > 0),
+            ("reordering", self.reordering > 0),
+            ("drift", self.drift > 0),
+        ];
+        let others = others.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_string());
+        others.chain(faults).chain(ops).collect()
+    }
+
+    /// Leaves that out. What the seed draws for the rest stays as it is.
+    pub fn leave_out(&mut self, part: &str) {
+        match part {
+            "membership" => self.membership = false,
+            "watchers" => self.watchers = 0,
+            "loss" => self.loss = 0,
+            "duplication" => self.duplication = 0,
+            "reordering" => self.reordering = 0,
+            "drift" => self.drift = 0,
+            _ => {
+                self.faults.retain(|kind| format!("{kind:?}") != part);
+                self.ops.retain(|(kind, _)| format!("{kind:?}") != part);
+            }
         }
     }
 

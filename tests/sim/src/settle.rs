@@ -26,12 +26,17 @@ impl World {
             machine.paused_until = 0;
             machine.stalled_until = 0;
             machine.disk.clear_faults();
+            if let Some(life) = &machine.life {
+                // Slow watchers are not slow any more.
+                life.wake();
+            }
+            self.poll(place);
             self.touch(place);
         }
         // Calls may wait for as long as the members allow, then leaders are chosen.
         let patience = 40 * SECOND + 30 * self.options.election_timeout();
         self.wait("all members agree", patience, World::agrees)?;
-        for place in 0..self.machines.len() {
+        for place in self.staying() {
             self.write(place)?;
         }
         self.wait("all members agree again", patience, World::agrees)?;
@@ -65,13 +70,19 @@ impl World {
     fn agrees(&self) -> bool {
         let mut leaders = std::collections::BTreeSet::new();
         let committed = self.raft.committed();
-        let whole = self.machines.iter().all(|machine| {
+        let mut staying = self.machines.iter().filter(|machine| !machine.leaving);
+        let whole = staying.all(|machine| {
             let Some(life) = &machine.life else { return false };
             let Some(figures) = life.stepped.figures() else { return false };
             leaders.insert(figures.leader);
             figures.leader != 0 && figures.applied == committed && life.calls.is_empty()
         });
         whole && leaders.len() == 1
+    }
+
+    /// Places whose members nobody wants to be rid of.
+    fn staying(&self) -> Vec<usize> {
+        (0..self.machines.len()).filter(|place| !self.machines[*place].leaving).collect()
     }
 
     fn watchers_are_served(&self) -> bool {
@@ -112,7 +123,7 @@ impl World {
     /// Every member holds every pair, as the model has it (the history checks the answers), and hashes it equally.
     fn compare_members(&mut self) -> Checked {
         let revision = self.history.model.revision;
-        for place in 0..self.machines.len() {
+        for place in self.staying() {
             let everything = pb::RangeRequest {
                 key: Bytes::from_static(b"\0"),
                 range_end: Bytes::from_static(b"\0"),

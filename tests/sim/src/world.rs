@@ -40,6 +40,8 @@ pub(crate) enum Event {
     Client { client: usize },
     /// A watcher without a stream opens one, or a slow one looks what has come.
     Watcher { watcher: usize },
+    /// The operator looks at the members.
+    Operator,
     /// Something goes wrong.
     Strike,
     /// A flapping partition changes.
@@ -70,6 +72,10 @@ pub(crate) struct World {
     pub(crate) counters: BTreeMap<&'static str, u64>,
     /// Disturbances of the network so far.
     pub(crate) disturbances: u64,
+    /// The operator waits for an answer.
+    pub(crate) operator_waits: bool,
+    /// The next database that arrives has a bit wrong.
+    pub(crate) damage_next: bool,
     /// The end is near: nothing goes wrong any more, and clients ask nothing new.
     pub(crate) settling: bool,
     /// Answers to the simulator's own calls, by machine.
@@ -107,6 +113,8 @@ impl World {
             trace: Trace::default(),
             counters: BTreeMap::new(),
             disturbances: 0,
+            operator_waits: false,
+            damage_next: false,
             settling: false,
             probed: BTreeMap::new(),
             violation: None,
@@ -118,6 +126,9 @@ impl World {
         }
         world.plan_clients();
         world.heap.plan(10 * SECOND, Event::Strike);
+        if world.options.membership {
+            world.heap.plan(12 * SECOND, Event::Operator);
+        }
         world
     }
 
@@ -150,11 +161,12 @@ impl World {
             Event::Turn { place, life } => self.turn(place, life),
             Event::Work { place, life, part } => self.work(place, life, part),
             Event::Message { from, to, message } => self.message(from, to, message),
-            Event::Snapshot { from, to, message, file } => self.snapshot(from, to, message, &file),
+            Event::Snapshot { from, to, message, file } => self.snapshot(from, to, message, file),
             Event::Told { place, input } => self.tell(place, input),
             Event::Start { place } => self.start(place),
             Event::Client { client } => self.client(client),
             Event::Watcher { watcher } => self.watcher(watcher),
+            Event::Operator => self.operate(),
             Event::Strike if self.settling => {}
             Event::Strike => {
                 self.strike();
@@ -169,7 +181,7 @@ impl World {
     fn start(&mut self, place: usize) {
         let life_seed = self.chance.next();
         let machine = &mut self.machines[place];
-        if machine.life.is_some() {
+        if machine.life.is_some() || machine.gone {
             return;
         }
         self.trace.note(self.now, "start", &[place as u64]);
@@ -185,6 +197,8 @@ impl World {
                 self.after_step(place);
             }
             Err(_) if machine.disk.power_lost() => self.power_lost(place),
+            // A member that was removed may know it.
+            Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
                 self.judge(violation(what));
@@ -392,11 +406,16 @@ impl World {
         self.tell(to, PeerInput::Messages(vec![message]));
     }
 
-    fn snapshot(&mut self, from: usize, to: usize, message: Message, file: &[u8]) {
+    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>) {
+        let damaged = std::mem::take(&mut self.damage_next) && !file.is_empty();
+        if damaged {
+            let bit = self.chance.below(file.len() as u64 * 8);
+            file[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
         let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
-        self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(file)]);
+        self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(&file)]);
         let open = self.machines[to].life.is_some() && !self.network.is_cut(from, to);
-        let received = open && crate::receive::receive(&self.machines[to].disk, index, file).is_ok();
+        let received = open && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
         if self.machines[to].disk.power_lost() {
             self.power_lost(to);
         }

@@ -17,8 +17,8 @@ pub(crate) struct Called {
     acked: i64,
     /// Highest revision whose compaction was confirmed.
     compacted: i64,
-    /// The lease of the request was there.
-    had_lease: bool,
+    /// The lease of the request was there, and whoever answers must know that.
+    pub(crate) had_lease: bool,
 }
 
 /// See the module.
@@ -56,6 +56,8 @@ impl History {
                 self.checked += 1;
                 self.check(ask, called, answer)
             }
+            // The membership has no model yet.
+            Err(Error::Rejected(Rejection::Cluster(_))) => Ok(()),
             Err(Error::Rejected(rejection)) => self.check_rejection(ask, called, rejection),
             Err(Error::Storage(reason)) => violation(format!("{ask:?}: {reason}")),
             // It happened, or not, or will.

@@ -44,6 +44,11 @@ impl RaftChecks {
         self.leaders.len()
     }
 
+    /// The newest term in which somebody led.
+    pub(crate) fn newest_term_led(&self) -> u64 {
+        self.leaders.last_key_value().map_or(0, |(term, _)| *term)
+    }
+
     /// The highest index that this member is known to have applied in this life.
     pub(crate) fn applied_by(&self, id: u64) -> u64 {
         self.members.get(&id).and_then(|shown| shown.figures).map_or(0, |figures| figures.applied)
