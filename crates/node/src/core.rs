@@ -233,7 +233,8 @@ impl Core {
         if let Some(at) = self.compaction.next_step() {
             next = next.min(at);
         }
-        if let Some(at) = self.persist.next_seal() {
+        // Nothing is sealed while the state is about to be replaced: a batch that is due would not let the core sleep.
+        if let Some(at) = self.persist.next_seal().filter(|_| !self.installation.is_running()) {
             next = next.min(at);
         }
         if let Some(at) = self.hub.next_tick() {

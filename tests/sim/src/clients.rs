@@ -142,10 +142,10 @@ impl World {
                 self.load.granted(grant.id);
                 self.leases.promised(grant.id, grant.ttl, called.at);
             }
-            (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed))) if renewed.ttl > 0 => {
-                if self.history.model.leases.contains_key(&renewed.id) {
-                    self.leases.promised(renewed.id, renewed.ttl, called.at);
-                }
+            (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed)))
+                if renewed.ttl > 0 && self.history.model.leases.contains_key(&renewed.id) =>
+            {
+                self.leases.promised(renewed.id, renewed.ttl, called.at);
             }
             _ => {}
         }

@@ -71,6 +71,8 @@ pub(crate) struct Life {
     born_at: u64,
     /// When the next turn of the core is planned.
     pub(crate) turn_at: Option<u64>,
+    /// Turns that the core wanted at once, with nothing to take in, one after the other.
+    pub(crate) spins: u32,
     /// Which workers have jobs under way.
     pub(crate) busy: [bool; Part::ALL.len()],
 }
@@ -164,6 +166,7 @@ impl Machine {
             time,
             born_at: now,
             turn_at: None,
+            spins: 0,
             busy: [false; Part::ALL.len()],
         });
         Ok(())

@@ -123,7 +123,8 @@ impl World {
         let most = self.options.members + MEMBERS_MORE;
         let ask = if members.len() < most && (members.len() < 3 || self.load.random.one_in(2)) {
             let url = peer_url(&format!("m{}", self.machines.len()));
-            let is_learner = !self.load.random.one_in(4);
+            // A voter that nobody has started yet must not cost the quorum: without one, nobody can be asked for it.
+            let is_learner = members.len() < 3 || !self.load.random.one_in(4);
             Ask::Add(pb::MemberAddRequest { peer_ur_ls: vec![url], is_learner })
         } else if members.len() > 1 {
             let id = self.load.random.pick(members).id;

@@ -83,6 +83,10 @@ pub(crate) struct World {
     pub(crate) violation: Option<Violation>,
 }
 
+/// What a turn takes at least, in nanoseconds: so time passes for who does nothing but take turns.
+const TURN_MIN: u64 = 1_000;
+/// Turns in a row for which nothing has come and no time was waited for.
+const SPINS_MAX: u32 = 1_000;
 /// How long a core takes to begin a turn, at most, in nanoseconds.
 const TURN_DELAY_MAX: u64 = 50_000;
 /// A member is told at most so often that another cannot be reached.
@@ -215,8 +219,14 @@ impl World {
             Some(life) if life.stepped.has_inputs() => Some(self.now + self.disk_time.below(TURN_DELAY_MAX)),
             Some(life) => life.stepped.next_wake().map(|moment| machine.world_time(moment)),
         };
-        let due = due.map(|due| due.max(self.now).max(paused));
         let Some(life) = &mut machine.life else { return };
+        let spins = !life.stepped.has_inputs() && due.is_some_and(|due| due <= self.now);
+        life.spins = if spins { life.spins + 1 } else { 0 };
+        if life.spins > SPINS_MAX {
+            let what = format!("{} wants a turn at once, again and again", machine.name);
+            return self.judge(violation(what));
+        }
+        let due = due.map(|due| due.max(self.now + TURN_MIN).max(paused));
         if let Some(due) = due
             && life.turn_at.is_none_or(|at| due < at)
         {

@@ -105,10 +105,9 @@ impl Model {
                 self.compacted = compaction.revision;
             }
         } else if let Some(grant) = request.lease_grant {
-            if !self.leases.contains_key(&grant.id) {
-                self.leases.insert(grant.id, Lease::default());
-                self.leases_seen.insert(grant.id);
-            }
+            // One that is there is refused.
+            self.leases.entry(grant.id).or_default();
+            self.leases_seen.insert(grant.id);
         } else if let Some(revoke) = request.lease_revoke
             && let Some(lease) = self.leases.remove(&revoke.id)
         {
