@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use types::{LeaseId, Moment};
+use types::{
+    LeaseId, Moment,
+    mutant::{self, Mutant},
+};
 
 use crate::{Checkpoint, LeaseError, Leases, leases::secs, promotion::spread, timers::Timers};
 
@@ -34,8 +37,12 @@ impl Leases {
     /// election timeout) from `now` on. From 1000 leases on, deadlines are spread so that at most 750 fall
     /// into one second. Called when the new leader applies its first entry; promoting again starts over.
     pub fn promote(&mut self, now: Moment, extend: Duration) {
-        let deadlines =
-            self.by_id.iter().map(|(&id, lease)| (now + lease.span().saturating_add(extend), id)).collect();
+        let own = |span| if mutant::is_on(Mutant::LeaseNotExtended) { Duration::ZERO } else { span };
+        let deadlines = self
+            .by_id
+            .iter()
+            .map(|(&id, lease)| (now + own(lease.span()).saturating_add(extend), id))
+            .collect();
         let mut timers = Timers::default();
         for (deadline, id) in spread(deadlines) {
             timers.arm(id, deadline, self.checkpoint_time(now, self.by_id[&id].span()));

@@ -10,7 +10,10 @@ mod tree;
 
 use std::ops::ControlFlow;
 
-use types::{KeyRange, Revision};
+use types::{
+    KeyRange, Revision,
+    mutant::{self, Mutant},
+};
 
 pub(crate) use self::{older::Changes, record::Record};
 use self::{
@@ -260,7 +263,8 @@ impl KeyIndex {
                 let record = changes.record(position);
                 let at_target = record.tombstone && record.rev.main == target;
                 swept.tombstone_at_target |= at_target;
-                let kept = at_target || (position + 1 == covered && !record.tombstone);
+                let stays = at_target && !mutant::is_on(Mutant::TombstoneGone);
+                let kept = stays || (position + 1 == covered && !record.tombstone);
                 if !kept {
                     swept.victims.push((record.rev, record.tombstone));
                 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use types::{
     LeaseId, Revision,
     bucket::{self, meta},
+    mutant::{self, Mutant},
 };
 
 use crate::{
@@ -35,11 +36,12 @@ pub(crate) fn open(snapshot: Snapshot) -> Result<(Store, Vec<(LeaseId, Bytes)>),
     let finished = meta_revision(&snapshot, "finishedCompactRev", meta::FINISHED_COMPACT)?.unwrap_or(-1);
     let scheduled = meta_revision(&snapshot, "scheduledCompactRev", meta::SCHEDULED_COMPACT)?.unwrap_or(-1);
     let restored = read_rows(&snapshot)?;
+    let compactions = if mutant::is_on(Mutant::RevisionFromRows) { 1 } else { finished.max(scheduled) };
     let store = Store {
         snapshot,
         index: restored.index,
         // Compaction may have taken the newest rows away.
-        revision: restored.last.main.max(finished).max(scheduled).max(1),
+        revision: restored.last.main.max(compactions).max(1),
         compacted: finished.max(scheduled),
         outbox: Outbox::default(),
         pins: Pins::default(),

@@ -7,7 +7,7 @@ use state::State;
 use telemetry::metrics;
 use types::Write;
 
-use crate::{inbox::Inbox, input::Input, worker::Worker};
+use crate::{inbox::Inbox, input::Input, worker::Labour};
 
 /// Pages moved down with a commit while at least half of a large file is free.
 const SHRINK_PAGES_PER_COMMIT: u64 = 32;
@@ -47,41 +47,39 @@ pub(crate) enum BackendDone {
 /// Puts the database that was received for an index in the file's place, and opens it.
 pub(crate) type Install = Box<dyn Fn(u64) -> Result<(Db, State), String> + Send>;
 
-struct BackendThread {
+/// The owner of the backend file.
+pub(crate) struct BackendThread {
     db: Db,
     install: Install,
     core: Arc<Inbox<Input>>,
 }
 
-/// Starts the thread that owns `db`.
-pub(crate) fn start(db: Db, install: Install, core: Arc<Inbox<Input>>) -> Worker<BackendJob> {
-    Worker::start("backend", move |jobs| {
-        let mut thread = BackendThread { db, install, core };
-        thread.run(jobs);
-    })
-}
+impl Labour for BackendThread {
+    type Job = BackendJob;
 
-impl BackendThread {
-    fn run(&mut self, jobs: &Inbox<BackendJob>) {
-        let mut batch = Vec::new();
-        loop {
-            jobs.receive(&mut batch, None);
-            for job in batch.drain(..) {
-                let done = match job {
-                    BackendJob::Commit { ops, batch } => self.commit(&ops, batch),
-                    BackendJob::Defragment => self.defragment(),
-                    BackendJob::Install { index } => self.install(index),
-                    BackendJob::Stop => return,
-                };
-                match done {
-                    Ok(done) => self.report(done),
-                    Err(error) => {
-                        self.report(BackendDone::Failed(error));
-                        return;
-                    }
+    fn turn(&mut self, batch: &mut Vec<BackendJob>) -> bool {
+        for job in batch.drain(..) {
+            let done = match job {
+                BackendJob::Commit { ops, batch } => self.commit(&ops, batch),
+                BackendJob::Defragment => self.defragment(),
+                BackendJob::Install { index } => self.install(index),
+                BackendJob::Stop => return false,
+            };
+            match done {
+                Ok(done) => self.report(done),
+                Err(error) => {
+                    self.report(BackendDone::Failed(error));
+                    return false;
                 }
             }
         }
+        true
+    }
+}
+
+impl BackendThread {
+    pub(crate) fn new(db: Db, install: Install, core: Arc<Inbox<Input>>) -> BackendThread {
+        BackendThread { db, install, core }
     }
 
     fn commit(&mut self, ops: &[Write], batch: u64) -> Result<BackendDone, String> {

@@ -35,17 +35,19 @@ use wal::{Metadata, Recovered, SnapshotRecord, Wal, WalError, WalOptions, snap};
 
 use crate::{
     api::{NodeHandle, Summary},
-    backend_thread,
+    backend_thread::{BackendThread, Install},
     config::{Config, QUOTA_BYTES_DEFAULT},
     core::{Clock, Core, Held, Parts},
     inbox::Inbox,
     input::Input,
-    log_thread,
+    log_thread::LogThread,
     peers::{Alone, PeerAddress, Peers},
-    reader_thread,
+    reader_thread::Reader,
     release::Release,
+    worker::Worker,
 };
-use founding::{Company, Founding};
+pub(crate) use founding::Company;
+use founding::Founding;
 use space::{Keeper, RoomyDisk, Space};
 
 /// Why a member does not start.
@@ -170,10 +172,32 @@ fn start_with(
     company: Company,
     connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
 ) -> Result<Member, BootError> {
+    let ready = make_ready(config, disk, company, Clock::start(), connect)?;
+    start_threads(ready)
+}
+
+/// A member in parts: everything is read and judged, and nothing runs yet.
+pub(crate) struct Ready {
+    pub(crate) parts: Parts,
+    pub(crate) log: LogThread,
+    pub(crate) backend: BackendThread,
+    pub(crate) reader: Reader,
+    pub(crate) space: Arc<Space>,
+    pub(crate) handle: NodeHandle,
+    pub(crate) published: Receiver<()>,
+}
+
+pub(crate) fn make_ready(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    company: Company,
+    clock: Clock,
+    connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
+) -> Result<Ready, BootError> {
     let space = Arc::new(Space::new(&config, disk));
     let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
     let opened = open(&config, &disk, company)?;
-    run(config, disk, space, opened, connect)
+    assemble(config, disk, space, opened, clock, connect)
 }
 
 /// What a directory holds, checked.
@@ -374,14 +398,15 @@ fn tell_starting(state: &State, release: Release, member_id: MemberId, cluster_i
     }
 }
 
-/// Starts raft and the threads.
-fn run(
+/// Starts raft, and puts the member together.
+fn assemble(
     config: Config,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
     opened: Opened,
+    clock: Clock,
     connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
-) -> Result<Member, BootError> {
+) -> Result<Ready, BootError> {
     let Opened { wal, db, state, metadata, start, hard_state, entries, joined } = opened;
     let (member_id, cluster_id): (MemberId, ClusterId) = (metadata.node_id, metadata.cluster_id);
     let last_snapshot = start.index;
@@ -400,7 +425,7 @@ fn run(
     tell_starting(&state, config.release, member_id, cluster_id);
     let raft = RawNode::new(raft_config, log).map_err(|e| BootError::Raft(e.to_string()))?;
     let inbox = Arc::new(Inbox::default());
-    let install: backend_thread::Install = {
+    let install: Install = {
         let (config, disk) = (config.clone(), Arc::clone(&disk));
         Box::new(move |index| received::take(&config, &disk, index).map_err(|e| e.to_string()))
     };
@@ -413,9 +438,10 @@ fn run(
     // Before the first request, which may find the disk full.
     space.look();
     let summary = Arc::new(Summary::new(member_id, cluster_id, &config));
-    let handle = NodeHandle { inbox: Arc::clone(&inbox), summary: Arc::clone(&summary) };
+    let handle = NodeHandle::new(Arc::clone(&inbox), Arc::clone(&summary));
     let peers = connect(handle.clone()).map_err(BootError::Peers)?;
     let (published, published_receiver) = sync_channel(1);
+    let dirs = (config.wal_dir(), config.snap_dir());
     let parts = Parts {
         member_id,
         cluster_id,
@@ -427,16 +453,34 @@ fn run(
         held,
         backend_size: (db.size(), db.size_in_use()),
         last_snapshot,
-        log: log_thread::start(wal, disk, (config.wal_dir(), config.snap_dir()), Arc::clone(&inbox)),
-        backend: backend_thread::start(db, install, Arc::clone(&inbox)),
-        reader: reader_thread::start(Arc::clone(&inbox)),
+        log: Worker::default(),
+        backend: Worker::default(),
+        reader: Worker::default(),
         peers,
-        inbox,
+        inbox: Arc::clone(&inbox),
         summary,
-        clock: Clock::start(),
+        clock,
         published,
         config,
     };
+    Ok(Ready {
+        parts,
+        log: LogThread::new(wal, disk, dirs, Arc::clone(&inbox)),
+        backend: BackendThread::new(db, install, Arc::clone(&inbox)),
+        reader: Reader::new(inbox),
+        space,
+        handle,
+        published: published_receiver,
+    })
+}
+
+/// Gives everybody a thread.
+fn start_threads(ready: Ready) -> Result<Member, BootError> {
+    let Ready { mut parts, mut log, backend, reader, space, handle, published } = ready;
+    log.start_preparer();
+    parts.log.start("log", log);
+    parts.backend.start("backend", backend);
+    parts.reader.start("reader", reader);
     let kept = Arc::clone(&space);
     let body = move || {
         let gauge = kept.gauge();
@@ -448,5 +492,5 @@ fn run(
         .stack_size(proto::STACK_BYTES)
         .spawn(body)
         .map_err(|e| BootError::Raft(format!("cannot start the core thread: {e}")))?;
-    Ok(Member { handle, core: Some(core), space, published: published_receiver })
+    Ok(Member { handle, core: Some(core), space, published })
 }

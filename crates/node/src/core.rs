@@ -41,7 +41,6 @@ mod watches;
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use consensus::{MemLog, RawNode};
@@ -70,6 +69,7 @@ use crate::{
 };
 
 pub(crate) use clock::Clock;
+pub use clock::ToldTime;
 pub(crate) use outbox::ReplyTo;
 pub(crate) use parts::Parts;
 pub(crate) use persist::Held;
@@ -150,6 +150,22 @@ enum Stop {
 impl Core {
     /// Runs until it is told to stop, or cannot go on; the text says why then.
     pub(crate) fn run(mut self) -> Result<(), String> {
+        self.begin();
+        let mut inputs = Vec::new();
+        while self.goes_on() {
+            let patience = self.next_wake().since(self.clock.now());
+            self.inbox.receive(&mut inputs, Some(patience));
+            self.turn(&mut inputs);
+        }
+        self.answer_everybody();
+        while self.last_turn(&mut inputs) {
+            self.inbox.receive(&mut inputs, Some(persist::SEAL_POLL));
+        }
+        self.finish()
+    }
+
+    /// What comes before the first turn.
+    pub(crate) fn begin(&mut self) {
         self.use_membership();
         // Applies what is committed already, the membership among it.
         self.advance();
@@ -157,19 +173,22 @@ impl Core {
             // Nobody else could win: there is nothing to wait for.
             self.check_raft(|raft| raft.campaign());
         }
-        let mut inputs = Vec::new();
-        while self.stopping.is_none() {
-            let patience = self.patience();
-            self.inbox.receive(&mut inputs, Some(patience));
-            self.now = self.clock.now();
-            for input in inputs.drain(..) {
-                self.handle(input);
-            }
-            self.run_timers();
-            self.advance();
-            self.outbox.flush();
+    }
+
+    /// Whether there are turns to come. Then come [`Core::answer_everybody`], last turns, and [`Core::finish`].
+    pub(crate) fn goes_on(&self) -> bool {
+        self.stopping.is_none()
+    }
+
+    /// One turn, with everything that has arrived; leaves `inputs` empty.
+    pub(crate) fn turn(&mut self, inputs: &mut Vec<Input>) {
+        self.now = self.clock.now();
+        for input in inputs.drain(..) {
+            self.handle(input);
         }
-        self.finish()
+        self.run_timers();
+        self.advance();
+        self.outbox.flush();
     }
 
     fn handle(&mut self, input: Input) {
@@ -212,13 +231,14 @@ impl Core {
         self.publish_summary();
     }
 
-    /// How long the core may sleep when nothing arrives.
-    fn patience(&self) -> Duration {
+    /// Until when the core may sleep when nothing arrives.
+    pub(crate) fn next_wake(&self) -> Moment {
         let mut next = self.timers.next();
         if let Some(at) = self.compaction.next_step() {
             next = next.min(at);
         }
-        if let Some(at) = self.persist.next_seal() {
+        // Nothing is sealed while the state is about to be replaced: a batch that is due would not let the core sleep.
+        if let Some(at) = self.persist.next_seal().filter(|_| !self.installation.is_running()) {
             next = next.min(at);
         }
         if let Some(at) = self.hub.next_tick() {
@@ -229,7 +249,7 @@ impl Core {
         {
             next = next.min(at);
         }
-        next.since(self.clock.now())
+        next
     }
 
     fn run_timers(&mut self) {
@@ -316,8 +336,8 @@ impl Core {
         self.raft.leader() == self.member_id.0
     }
 
-    /// Answers everybody, makes everything durable and joins the threads.
-    fn finish(mut self) -> Result<(), String> {
+    /// Nobody who waits is left without an answer.
+    pub(crate) fn answer_everybody(&mut self) {
         let applied_waits: Vec<_> = self.applied_waits.drain(..).map(AppliedWait::reply_to).collect();
         let token_waits = self.token_waits.drain(..).filter_map(identity::TokenWait::reply_to);
         let proposals = self.waiters.drain().into_iter().chain(applied_waits).chain(token_waits);
@@ -325,12 +345,20 @@ impl Core {
             self.outbox.reply(waiting, Err(Error::Stopped));
         }
         self.outbox.flush();
+    }
+
+    /// One turn of what comes before the end: what the log and the backend report, and the last batch. `false` when
+    /// everything applied is in the file, or cannot get there.
+    pub(crate) fn last_turn(&mut self, inputs: &mut Vec<Input>) -> bool {
+        let faulty = matches!(self.stopping, Some(Stop::Fault(_)));
+        !faulty && self.seal_last(inputs)
+    }
+
+    /// Ends the workers and joins their threads.
+    pub(crate) fn finish(mut self) -> Result<(), String> {
         let result = match self.stopping.take() {
             Some(Stop::Fault(reason)) => Err(reason),
-            Some(Stop::Asked | Stop::Removed) | None => {
-                self.seal_last();
-                Ok(())
-            }
+            Some(Stop::Asked | Stop::Removed) | None => Ok(()),
         };
         self.inbox.close();
         self.outbox.close();

@@ -86,6 +86,16 @@ impl<T> Inbox<T> {
         into.append(&mut queue.items);
     }
 
+    /// How many items wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().items.len()
+    }
+
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Refuses all later items and gives back those that nobody received.
     pub(crate) fn close(&self) -> Vec<T> {
         let mut queue = self.lock();

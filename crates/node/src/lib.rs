@@ -6,7 +6,8 @@
 //! - the *backend thread* (`backend_thread`) applies sealed op batches to the bbolt file and commits them.
 //!
 //! Network threads hold a [`Port`] each: requests go into the core's inbox in batches, replies come back into
-//! the port's mailbox, one wake-up for as many as there are. Nothing here decides anything about data: that is
+//! the port's mailbox, one wake-up for as many as there are. A simulator runs the same workers without threads, in
+//! steps of its choice ([`stepping`]). Nothing here decides anything about data: that is
 //! `state`, `consensus`, `watch`; nothing here speaks a network protocol: that is `rpc`.
 
 pub mod api;
@@ -20,6 +21,7 @@ mod log_thread;
 mod peers;
 mod reader_thread;
 mod release;
+pub mod stepping;
 mod worker;
 
 pub use api::{

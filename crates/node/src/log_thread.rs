@@ -12,14 +12,21 @@ use std::{
 
 use consensus::AppendWork;
 use telemetry::{line, log, metrics};
-use types::raft::{Entry, HardState, Snapshot};
+use types::{
+    mutant::{self, Mutant},
+    raft::{Entry, HardState, Snapshot},
+};
 use vfs::Disk;
 use wal::{
     SegmentPreparer, SnapshotRecord, Wal,
     snap::{self, SnapName},
 };
 
-use crate::{inbox::Inbox, input::Input, worker::Worker};
+use crate::{
+    inbox::Inbox,
+    input::Input,
+    worker::{Labour, Worker},
+};
 
 /// A sync that takes longer is warned about (upstream: server/storage/wal/wal.go, `warnSyncDuration`).
 const SYNC_EXPECTED: Duration = Duration::from_secs(1);
@@ -60,7 +67,8 @@ pub(crate) struct LogTiming {
     pub(crate) bytes: u64,
 }
 
-struct LogThread {
+/// The owner of the WAL.
+pub(crate) struct LogThread {
     wal: Wal,
     preparer: SegmentPreparer,
     prepare: Worker<PrepareJob>,
@@ -72,37 +80,41 @@ struct LogThread {
     core: Arc<Inbox<Input>>,
 }
 
-/// Starts the thread that owns `wal`; `dirs` are its folder and that of `.snap` files.
-pub(crate) fn start(
-    wal: Wal,
-    disk: Arc<dyn Disk>,
-    (wal_dir, snap_dir): (PathBuf, PathBuf),
-    core: Arc<Inbox<Input>>,
-) -> Worker<LogJob> {
-    Worker::start("log", move |jobs| {
-        let preparer = wal.preparer();
-        let prepare = start_preparer(preparer.clone());
-        let mut thread = LogThread { wal, preparer, prepare, held: None, disk, wal_dir, snap_dir, core };
-        thread.run(jobs);
-    })
-}
+impl Labour for LogThread {
+    type Job = LogJob;
 
-impl LogThread {
-    fn run(&mut self, jobs: &Inbox<LogJob>) {
-        let mut batch = Vec::new();
-        loop {
-            jobs.receive(&mut batch, None);
-            match self.handle(&mut batch) {
-                Ok(true) => {}
-                Ok(false) => break,
-                Err(error) => {
-                    self.report(LogDone::Failed(error));
-                    break;
-                }
-            }
+    fn turn(&mut self, batch: &mut Vec<LogJob>) -> bool {
+        match self.handle(batch) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(error) => self.report(LogDone::Failed(error)),
         }
         self.prepare.send(PrepareJob::Stop);
         self.prepare.join();
+        false
+    }
+}
+
+impl LogThread {
+    /// The owner of `wal`; `dirs` are its folder and that of `.snap` files.
+    pub(crate) fn new(
+        wal: Wal,
+        disk: Arc<dyn Disk>,
+        (wal_dir, snap_dir): (PathBuf, PathBuf),
+        core: Arc<Inbox<Input>>,
+    ) -> LogThread {
+        let preparer = wal.preparer();
+        LogThread { wal, preparer, prepare: Worker::default(), held: None, disk, wal_dir, snap_dir, core }
+    }
+
+    /// Gives the worker that makes segments ahead of use a thread.
+    pub(crate) fn start_preparer(&mut self) {
+        self.prepare.start("log-prepare", Preparer(self.preparer.clone()));
+    }
+
+    /// That worker and its jobs, for whoever does them without a thread.
+    pub(crate) fn preparer(&self) -> (Preparer, Arc<Inbox<PrepareJob>>) {
+        (Preparer(self.preparer.clone()), self.prepare.jobs())
     }
 
     /// `false` when told to stop.
@@ -139,11 +151,14 @@ impl LogThread {
             return Ok(());
         }
         let mut timing = LogTiming::default();
+        let must_sync = must_sync && !(mutant::is_on(Mutant::VoteNotSynced) && entries.is_empty());
         if must_sync {
             let (begun, before) = (Instant::now(), self.wal.size());
             self.wal.append(&entries, hard_state).map_err(|e| e.to_string())?;
             let written = Instant::now();
-            self.wal.sync().map_err(|e| e.to_string())?;
+            if !mutant::is_on(Mutant::AckBeforeSync) {
+                self.wal.sync().map_err(|e| e.to_string())?;
+            }
             timing.write_secs = (written - begun).as_secs_f64();
             let took = written.elapsed();
             timing.sync_secs = took.as_secs_f64();
@@ -267,25 +282,27 @@ impl Pending {
     }
 }
 
-/// Work for the thread that makes segments ahead of use, which takes as long as writing one does.
+/// Work for the worker that makes segments ahead of use, which takes as long as writing one does.
 #[derive(Debug)]
-enum PrepareJob {
+pub(crate) enum PrepareJob {
     Prepare,
     Stop,
 }
 
-fn start_preparer(preparer: SegmentPreparer) -> Worker<PrepareJob> {
-    Worker::start("log-prepare", move |jobs| {
-        let mut batch = Vec::new();
-        loop {
-            jobs.receive(&mut batch, None);
-            if batch.drain(..).any(|job| matches!(job, PrepareJob::Stop)) {
-                return;
-            }
-            // Without a prepared segment the log makes its own when it needs one.
-            if let Err(error) = preparer.prepare() {
-                line!(Warn, "cannot prepare the next WAL segment", "error" => error.to_string());
-            }
+/// Makes segments ahead of use.
+pub(crate) struct Preparer(SegmentPreparer);
+
+impl Labour for Preparer {
+    type Job = PrepareJob;
+
+    fn turn(&mut self, batch: &mut Vec<PrepareJob>) -> bool {
+        if batch.drain(..).any(|job| matches!(job, PrepareJob::Stop)) {
+            return false;
         }
-    })
+        // Without a prepared segment the log makes its own when it needs one.
+        if let Err(error) = self.0.prepare() {
+            line!(Warn, "cannot prepare the next WAL segment", "error" => error.to_string());
+        }
+        true
+    }
 }

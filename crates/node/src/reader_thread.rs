@@ -1,17 +1,13 @@
 //! The reader thread: everything that reads much and that nobody waits for on the core thread.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use mvcc::{HashAll, HashJob, History, KvHash, MvccError, Rows};
 use telemetry::metrics;
 use watch::{HistoryChunk, HistoryQuery, JobId};
 
-use crate::{core::ReplyTo, inbox::Inbox, input::Input, worker::Worker};
+use crate::{core::ReplyTo, inbox::Inbox, input::Input, worker::Labour};
 
 /// Keys or rows per step of a hash, and bytes of rows.
 const HASH_ROWS_PER_STEP: usize = 1024;
@@ -48,44 +44,59 @@ pub(crate) enum ReadDone {
     Hash { reply_to: ReplyTo, result: Result<u32, String> },
 }
 
-/// Starts the thread.
-pub(crate) fn start(core: Arc<Inbox<Input>>) -> Worker<ReadJob> {
-    Worker::start("reader", move |jobs| serve(jobs, &core))
+/// Hashes read every row there is. They go on in steps while no watcher waits for a read.
+pub(crate) struct Reader {
+    hashes: VecDeque<Hashing>,
+    core: Arc<Inbox<Input>>,
 }
 
-/// Hashes read every row there is. They go on in steps while no watcher waits for a read.
-fn serve(jobs: &Inbox<ReadJob>, core: &Inbox<Input>) {
-    // The core is gone only when the process ends.
-    let report = |done| _ = core.send(Input::Read(done));
-    let mut batch = Vec::new();
-    let mut hashes: VecDeque<Hashing> = VecDeque::new();
-    loop {
-        jobs.receive(&mut batch, if hashes.is_empty() { None } else { Some(Duration::ZERO) });
+impl Labour for Reader {
+    type Job = ReadJob;
+
+    fn turn(&mut self, batch: &mut Vec<ReadJob>) -> bool {
         for job in batch.drain(..) {
             match job {
-                ReadJob::Stop => return,
+                ReadJob::Stop => return false,
                 ReadJob::History { query, view } => {
-                    report(ReadDone::History { job: query.job, result: text(query.read(view)) });
+                    self.report(ReadDone::History { job: query.job, result: text(query.read(view)) });
                 }
                 ReadJob::Rows { job, rows } => {
                     let values: Result<Vec<Bytes>, MvccError> =
                         (0..rows.len()).map(|i| rows.fetch(i).map(own)).collect();
-                    report(ReadDone::Rows { job, result: text(values) });
+                    self.report(ReadDone::Rows { job, result: text(values) });
                 }
                 // Compaction waits for this one.
-                ReadJob::CompactionHash { job, of } => hashes.push_front(Hashing::Compaction { job, of }),
+                ReadJob::CompactionHash { job, of } => {
+                    self.hashes.push_front(Hashing::Compaction { job, of });
+                }
                 ReadJob::HashKv { reply_to, job } => {
-                    hashes.push_back(Hashing::Kv { reply_to, job, begun: None });
+                    self.hashes.push_back(Hashing::Kv { reply_to, job, begun: None });
                 }
                 ReadJob::Hash { reply_to, hash } => {
-                    hashes.push_back(Hashing::All { reply_to, hash, begun: None });
+                    self.hashes.push_back(Hashing::All { reply_to, hash, begun: None });
                 }
             }
         }
-        if let Some(done) = hashes.front_mut().and_then(Hashing::step) {
-            hashes.pop_front();
-            report(done);
+        if let Some(done) = self.hashes.front_mut().and_then(Hashing::step) {
+            self.hashes.pop_front();
+            self.report(done);
         }
+        true
+    }
+
+    fn has_more(&self) -> bool {
+        !self.hashes.is_empty()
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(core: Arc<Inbox<Input>>) -> Reader {
+        Reader { hashes: VecDeque::new(), core }
+    }
+
+    fn report(&self, done: ReadDone) {
+        // The core is gone only when the process ends.
+        let _ = self.core.send(Input::Read(done));
     }
 }
 
@@ -135,7 +146,7 @@ fn own(row: Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, thread};
+    use std::{path::Path, time::Duration};
 
     use bolt::{Db, Options};
     use mvcc::{CompactStep, Store};
@@ -168,16 +179,15 @@ mod tests {
     #[test]
     fn watchers_do_not_wait_for_hashes() {
         let (hash, history) = jobs();
-        let (jobs, core) = (Inbox::default(), Inbox::default());
-        assert!(jobs.send(hash).is_ok() && jobs.send(history).is_ok());
+        let core = Arc::new(Inbox::default());
+        let mut reader = Reader::new(Arc::clone(&core));
         let mut done = Vec::new();
-        thread::scope(|scope| {
-            scope.spawn(|| serve(&jobs, &core));
-            while done.len() < 2 {
-                core.receive(&mut done, None);
-            }
-            assert!(jobs.send(ReadJob::Stop).is_ok());
-        });
+        let mut batch = vec![hash, history];
+        while done.len() < 2 {
+            assert!(reader.turn(&mut batch));
+            core.receive(&mut done, Some(Duration::ZERO));
+        }
+        assert!(!reader.has_more() && !reader.turn(&mut vec![ReadJob::Stop]));
         assert!(matches!(done[0], Input::Read(ReadDone::History { result: Ok(_), .. })), "{:?}", done[0]);
         assert!(
             matches!(done[1], Input::Read(ReadDone::CompactionHash { of: 0, result: Ok(_) })),

@@ -1,7 +1,12 @@
 //! Batches for the backend: what was changed since the last one, with the consistent index of the last change.
 
 use bolt::Snapshot;
-use types::{Write, bucket, bucket::meta, raft::ConfState};
+use types::{
+    Write, bucket,
+    bucket::meta,
+    mutant::{self, Mutant},
+    raft::ConfState,
+};
 
 use crate::State;
 
@@ -46,7 +51,9 @@ impl State {
         let mut writes = self.store.take_ops();
         self.store_ops_sealed = self.store.ops_emitted();
         writes.append(&mut self.writes);
-        writes.push(number(meta::CONSISTENT_INDEX, self.applied));
+        if !(mutant::is_on(Mutant::IndexApart) && self.batch % 2 == 1) {
+            writes.push(number(meta::CONSISTENT_INDEX, self.applied));
+        }
         writes.push(number(meta::TERM, self.term));
         self.touched = false;
         self.batch += 1;

@@ -12,7 +12,10 @@ use proto::{
     },
     mvccpb::KeyValue,
 };
-use types::KeyRange;
+use types::{
+    KeyRange,
+    mutant::{self, Mutant},
+};
 
 use crate::{
     counts::Counts,
@@ -165,7 +168,9 @@ pub(crate) fn run(
     txn: &TxnRequest,
 ) -> Result<(TxnResponse, Vec<Change>, Counts), Failure> {
     let path = Path::of(store, txn)?;
-    check(store, txn, &path, &|put| kv::check_put(store, leases, put))?;
+    if !mutant::is_on(Mutant::HalfTxn) {
+        check(store, txn, &path, &|put| kv::check_put(store, leases, put))?;
+    }
     let mut kv_txn = KvTxn::begin(store, leases);
     let mut response = execute(&mut kv_txn, txn, &path)?;
     response.header = header(kv_txn.revision());

@@ -7,6 +7,7 @@ pub mod bucket;
 pub mod go_json;
 mod id;
 mod moment;
+pub mod mutant;
 pub mod raft;
 mod range;
 mod revision;

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use types::Moment;
+use types::{
+    Moment,
+    mutant::{self, Mutant},
+};
 
 use self::catch_up::Job;
 use crate::{
@@ -156,6 +159,11 @@ impl Hub {
         while let Some((next_rev, slot)) = self.registry.lagging.oldest()
             && next_rev < self.compacted
         {
+            if mutant::is_on(Mutant::SkipCompacted) {
+                self.registry.take_turn(slot);
+                self.registry.owe(slot, self.compacted, Wait::ThisTurn);
+                continue;
+            }
             self.cancel_compacted(slot);
         }
     }

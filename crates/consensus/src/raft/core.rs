@@ -1,6 +1,9 @@
 //! What a node is and knows in every role, and how it sends.
 
-use types::raft::HardState;
+use types::{
+    mutant::{self, Mutant},
+    raft::HardState,
+};
 
 use super::replicate::Appending;
 use crate::{
@@ -85,7 +88,9 @@ impl<S: LogStore> Core<S> {
     /// Commits what a quorum has, if the last such entry is of the leader's own term (Raft thesis 3.6.2).
     pub(super) fn maybe_commit(&mut self) -> bool {
         let index = self.tracker.committed_index();
-        self.log.maybe_commit(EntryId { term: self.term, index })
+        let old = mutant::is_on(Mutant::OldTermCommitted);
+        let term = if old { self.log.term_or_zero(index) } else { self.term };
+        self.log.maybe_commit(EntryId { term, index })
     }
 
     /// Whether this leader has committed an entry of its own term, and so knows all that is committed.

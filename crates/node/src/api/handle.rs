@@ -141,12 +141,18 @@ impl Summary {
 pub struct NodeHandle {
     pub(crate) inbox: Arc<Inbox<Input>>,
     pub(crate) summary: Arc<Summary>,
+    /// Watch streams opened so far, over all ports.
+    streams: Arc<AtomicU64>,
 }
 
 impl NodeHandle {
+    pub(crate) fn new(inbox: Arc<Inbox<Input>>, summary: Arc<Summary>) -> NodeHandle {
+        NodeHandle { inbox, summary, streams: Arc::default() }
+    }
+
     /// A door for the calling network thread.
     pub fn port(&self) -> Port {
-        Port::new(Arc::clone(&self.inbox))
+        Port::new(Arc::clone(&self.inbox), Arc::clone(&self.streams))
     }
 
     /// Hands over what the network says. `false` when the member has stopped.

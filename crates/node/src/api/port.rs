@@ -5,7 +5,10 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -106,9 +109,16 @@ pub(super) struct Shared {
     outgoing: RefCell<Vec<Input>>,
     driver: RefCell<Option<Waker>>,
     stopped: std::cell::Cell<bool>,
+    /// Watch streams opened so far, over all ports of the member.
+    streams_opened: Arc<AtomicU64>,
 }
 
 impl Shared {
+    /// A number that no other stream of the member has.
+    pub(super) fn next_stream(&self) -> StreamId {
+        StreamId(1 + self.streams_opened.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Queues an input for the core; it leaves when the tasks that are ready now have run.
     pub(super) fn post(&self, input: Input) {
         self.outgoing.borrow_mut().push(input);
@@ -154,7 +164,7 @@ pub struct Port {
 }
 
 impl Port {
-    pub(crate) fn new(inbox: Arc<Inbox<Input>>) -> Port {
+    pub(crate) fn new(inbox: Arc<Inbox<Input>>, streams_opened: Arc<AtomicU64>) -> Port {
         let mailbox = Arc::default();
         // A core that has stopped is noticed by `drive`.
         let _ = inbox.send(Input::PortOpened(Arc::clone(&mailbox)));
@@ -167,6 +177,7 @@ impl Port {
                 outgoing: RefCell::default(),
                 driver: RefCell::default(),
                 stopped: false.into(),
+                streams_opened,
             }),
         }
     }

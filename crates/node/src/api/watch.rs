@@ -4,10 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     future::poll_fn,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Poll, Waker},
 };
 
@@ -16,7 +13,7 @@ use proto::etcdserverpb::WatchRequest;
 use super::{Caller, Error, port::Shared};
 use crate::input::Input;
 
-/// A watch stream; numbers are used once in the life of the process.
+/// A watch stream; numbers are used once in the life of the member.
 pub(crate) use watch::StreamId;
 
 /// One `WatchResponse`: its encoding is [`watch::Frame::head`] followed by [`watch::Frame::body`].
@@ -118,8 +115,7 @@ impl Drop for WatchOutput {
 }
 
 pub(super) fn open(shared: &Rc<Shared>, caller: Caller) -> (WatchInput, WatchOutput) {
-    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-    let id = StreamId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+    let id = shared.next_stream();
     let end = shared.is_stopped().then_some(Error::Stopped);
     shared.streams.borrow_mut().open.insert(id, Stream { end, ..Stream::default() });
     let mailbox = Arc::clone(shared.mailbox());

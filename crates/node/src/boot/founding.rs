@@ -13,7 +13,7 @@ use crate::{
 
 /// Whether there is a way to other members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Company {
+pub(crate) enum Company {
     /// None: whoever needs others cannot begin.
     Alone,
     /// There is.

@@ -1,36 +1,95 @@
 //! Time, for the core: read once a turn.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use types::Moment;
 
 use crate::config::Config;
 
-/// The monotonic clock of this process.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    start: Instant,
+/// Where the core's time comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Clock {
+    /// The monotonic clock of this process, zero at its start.
+    System {
+        /// Zero.
+        start: Instant,
+    },
+    /// Somebody says what time it is.
+    Told(ToldTime),
 }
 
 impl Clock {
     /// Starts at zero.
     pub(crate) fn start() -> Clock {
-        Clock { start: Instant::now() }
+        Clock::System { start: Instant::now() }
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment(u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        match self {
+            Clock::System { start } => Moment(u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)),
+            Clock::Told(time) => time.now(),
+        }
     }
 
     /// A moment of this clock as the system counts it.
     pub(crate) fn instant(&self, moment: Moment) -> Instant {
-        self.start + Duration::from_nanos(moment.0)
+        match self {
+            Clock::System { start } => *start + Duration::from_nanos(moment.0),
+            Clock::Told(time) => time.instant(moment),
+        }
     }
 
     /// The wall clock, in milliseconds since 1970. Only for ids and figures, never for a decision.
     pub(crate) fn unix_ms(&self) -> u64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        match self {
+            Clock::System { .. } => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }
+            Clock::Told(time) => time.0.unix_ms.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// A clock that shows what it was told last. All clones are one clock.
+#[derive(Clone, Debug)]
+pub struct ToldTime(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    zero: Instant,
+    nanos: AtomicU64,
+    unix_ms: AtomicU64,
+}
+
+impl Default for ToldTime {
+    fn default() -> Self {
+        let (nanos, unix_ms) = (AtomicU64::default(), AtomicU64::default());
+        ToldTime(Arc::new(Told { zero: Instant::now(), nanos, unix_ms }))
+    }
+}
+
+impl ToldTime {
+    /// Sets the monotonic clock, which must not go back, and the wall clock, which may.
+    pub fn set(&self, now: Moment, unix_ms: u64) {
+        self.0.nanos.store(now.0, Ordering::Relaxed);
+        self.0.unix_ms.store(unix_ms, Ordering::Relaxed);
+    }
+
+    /// The monotonic clock.
+    pub fn now(&self) -> Moment {
+        Moment(self.0.nanos.load(Ordering::Relaxed))
+    }
+
+    /// What [`crate::Peers::active_since`] has to say for a moment of this clock. Only differences mean anything.
+    pub fn instant(&self, moment: Moment) -> Instant {
+        self.0.zero + Duration::from_nanos(moment.0)
     }
 }
 

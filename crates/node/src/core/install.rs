@@ -10,7 +10,10 @@ use std::rc::Rc;
 
 use state::State;
 use telemetry::{line, metrics};
-use types::raft::Snapshot;
+use types::{
+    mutant::{self, Mutant},
+    raft::Snapshot,
+};
 
 use super::{Core, maintenance::AfterFlush};
 use crate::backend_thread::BackendJob;
@@ -76,7 +79,9 @@ impl Core {
         self.ranges.keep_state(&Rc::new(old));
         let after = self.persist.replaced(committed, size, &snapshot, self.state.counts().put_bytes);
         self.restart_compaction();
-        self.hub.reset(self.state.store().revision(), self.state.store().compacted());
+        if !mutant::is_on(Mutant::WatchersForgotten) {
+            self.hub.reset(self.state.store().revision(), self.state.store().compacted());
+        }
         self.refresh_watch_header();
         self.alarms_changed();
         self.meter_facts();

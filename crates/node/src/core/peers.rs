@@ -57,7 +57,12 @@ impl Core {
 
     pub(super) fn step_now(&mut self, message: Message) {
         use consensus::Error;
-        match self.raft.step(message) {
+        let stepped = self.raft.step(message);
+        if !self.is_leader() && self.state.leases().is_primary() {
+            // Now, not at the next ready: what comes after this in the same turn must not find a lease to renew.
+            self.state.leases_mut().demote();
+        }
+        match stepped {
             // Whoever asked for what was dropped will ask again, or be told that his time is up.
             Ok(()) | Err(Error::ProposalDropped | Error::UnknownPeer) => {}
             Err(error @ (Error::Diverged(_) | Error::Store(_))) => {

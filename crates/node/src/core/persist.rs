@@ -18,6 +18,7 @@ use super::{Core, maintenance::AfterFlush};
 use crate::{
     backend_thread::{BackendDone, BackendJob},
     boot::space::{Gauge, Level},
+    input::Input,
     log_thread::LogJob,
 };
 
@@ -402,36 +403,33 @@ impl Core {
         });
     }
 
-    /// The last batch before the member stops: waits until everything applied is in the file.
-    pub(super) fn seal_last(&mut self) {
-        let mut inputs = Vec::new();
-        loop {
-            if self.installation.is_running() {
-                // What is not in the file is not in the leader's either, or is not needed.
-            } else if self.persist.running.is_none() && self.persist.waiting.is_none() {
-                if !self.state.is_dirty() {
-                    return;
-                }
-                self.seal();
-            }
-            if !self.installation.is_running() {
-                self.send_sealed();
-            }
-            self.inbox.receive(&mut inputs, Some(SEAL_POLL));
-            for input in inputs.drain(..) {
-                match input {
-                    crate::input::Input::Log(done) => self.log_done(done),
-                    crate::input::Input::Backend(done) => self.backend_done(done),
-                    _ => {}
-                }
-            }
-            if let Some(super::Stop::Fault(reason)) = &self.stopping {
-                line!(Error, "the last backend commit failed", "error" => reason.clone());
-                return;
+    /// The last batch before the member stops; `false` when everything applied is in the file, or cannot get there.
+    pub(super) fn seal_last(&mut self, inputs: &mut Vec<Input>) -> bool {
+        for input in inputs.drain(..) {
+            match input {
+                Input::Log(done) => self.log_done(done),
+                Input::Backend(done) => self.backend_done(done),
+                _ => {}
             }
         }
+        if let Some(super::Stop::Fault(reason)) = &self.stopping {
+            line!(Error, "the last backend commit failed", "error" => reason.clone());
+            return false;
+        }
+        if self.installation.is_running() {
+            // What is not in the file is not in the leader's either, or is not needed.
+            return true;
+        }
+        if self.persist.running.is_none() && self.persist.waiting.is_none() {
+            if !self.state.is_dirty() {
+                return false;
+            }
+            self.seal();
+        }
+        self.send_sealed();
+        true
     }
 }
 
 /// How long one wait for the log or backend thread lasts before the loop looks again.
-const SEAL_POLL: std::time::Duration = std::time::Duration::from_millis(100);
+pub(super) const SEAL_POLL: std::time::Duration = std::time::Duration::from_millis(100);

@@ -1,12 +1,38 @@
 //! What raft wants done: written, sent, applied; and what comes back from the log thread.
 
-use consensus::{AppendWork, Ready, RoleKind, SoftState};
+use consensus::{AppendWork, LogStore, Ready, RoleKind, SoftState};
 use telemetry::{line, metrics};
+use types::raft::Entry;
 
 use super::Core;
-use crate::log_thread::{LogDone, LogJob};
+use crate::{
+    log_thread::{LogDone, LogJob},
+    stepping::RaftFigures,
+};
 
 impl Core {
+    /// What consensus stands at, for a simulator's checks.
+    pub(crate) fn figures(&self) -> RaftFigures {
+        let status = self.raft.basic_status();
+        RaftFigures {
+            term: status.hard_state.term,
+            vote: status.hard_state.vote,
+            commit: status.hard_state.commit,
+            last_index: status.last_index,
+            leader: status.soft_state.leader,
+            applied: self.state.applied(),
+            revision: self.state.store().revision(),
+            compacted: self.state.store().compacted(),
+        }
+    }
+
+    /// Entries of the log in memory from `low` up to `high`, both inclusive, as far as they are there.
+    pub(crate) fn entries(&self, low: u64, high: u64) -> Vec<Entry> {
+        let store = self.raft.store();
+        let (low, end) = (low.max(store.first_index()), high.min(store.last_index()) + 1);
+        if low >= end { Vec::new() } else { store.entries(low, end, u64::MAX).unwrap_or_default() }
+    }
+
     pub(super) fn handle_ready(&mut self) {
         let ready: Ready = self.raft.ready();
         if let Some(soft) = ready.soft_state {

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
-use types::Moment;
+use types::{
+    Moment,
+    mutant::{self, Mutant},
+};
 
 use super::{Core, outbox::ReplyTo};
 use crate::api::{Caller, Error, call::Request};
@@ -66,6 +69,7 @@ impl Core {
     /// Begins a round when reads wait and none runs, or repeats one that got no answer.
     pub(super) fn ask_read_index(&mut self) {
         let now = self.now;
+        let again = self.reads.round.is_some();
         match &mut self.reads.round {
             None if self.reads.waiting.is_empty() => return,
             None => {
@@ -79,7 +83,9 @@ impl Core {
                 round.reads.append(&mut self.reads.waiting);
             }
         }
-        self.reads.nonce += 1;
+        if !(again && mutant::is_on(Mutant::ReadNameReused)) {
+            self.reads.nonce += 1;
+        }
         let nonce = self.reads.nonce;
         let round = self.reads.round.as_mut().expect("set above");
         round.nonce = nonce;

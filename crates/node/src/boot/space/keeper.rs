@@ -1,14 +1,12 @@
 //! The thread that looks after the space: no other may be held up by measuring or by filling the reserve.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use telemetry::line;
+use types::Moment;
 
 use super::{Level, Space};
+use crate::core::Clock;
 
 /// Time between two steps of growth while nobody waits for it: the first seconds of a member are busy enough.
 const GROW_EVERY: Duration = Duration::from_millis(500);
@@ -24,9 +22,10 @@ impl Keeper {
     pub(crate) fn start(space: Arc<Space>) -> Keeper {
         let kept = Arc::clone(&space);
         let body = move || {
-            let mut grown_at = Instant::now();
+            let clock = Clock::start();
+            let mut grown_at = clock.now();
             while kept.gauge.wait_for_look() {
-                tend(&kept, &mut grown_at);
+                kept.tend(&clock, &mut grown_at);
             }
         };
         let thread = thread::Builder::new().name("space".into()).spawn(body);
@@ -37,17 +36,25 @@ impl Keeper {
     }
 }
 
-/// Looks, and lets the reserve grow: by a step now and then, or to its old size when writes are refused until then.
-fn tend(space: &Space, grown_at: &mut Instant) {
-    let mut free = space.look();
-    while !space.gauge.has_ended()
-        && (space.gauge.level() != Level::Ample || grown_at.elapsed() >= GROW_EVERY)
-    {
-        *grown_at = Instant::now();
-        if !space.grow(free) {
-            return;
+impl Space {
+    /// Looks, and lets the reserve grow: by a step now and then, or to its old size when writes are refused until then.
+    pub(crate) fn tend(&self, clock: &Clock, grown_at: &mut Moment) {
+        let mut free = self.look();
+        while !self.gauge.has_ended()
+            && (self.gauge.level() != Level::Ample || clock.now().since(*grown_at) >= GROW_EVERY)
+        {
+            *grown_at = clock.now();
+            if !self.grow(free) {
+                return;
+            }
+            free = self.look();
         }
-        free = space.look();
+    }
+
+    /// The member has ended.
+    pub(crate) fn end_tending(&self) {
+        self.gauge.end_looks();
+        self.end();
     }
 }
 

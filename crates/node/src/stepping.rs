@@ -1,0 +1,266 @@
+//! A member without threads, for a simulator: whoever holds it says which worker goes on, and when.
+//!
+//! The workers are those that the threads run, turn for turn; only who calls them, and what time it is, differs.
+//! One thing is missing: a write that waits for space on a full disk would wait for ever, so it fails as at a start.
+
+use std::{collections::BTreeMap, io, sync::Arc, sync::mpsc::Receiver, time::Duration};
+
+use types::{Moment, raft::Entry};
+use vfs::Disk;
+
+pub use crate::core::ToldTime;
+use crate::{
+    BootError, Config, NodeHandle, Peers,
+    backend_thread::BackendThread,
+    boot::{Company, Ready, make_ready, space::Space},
+    core::{Clock, Core},
+    inbox::Inbox,
+    input::Input,
+    log_thread::{LogThread, Preparer},
+    reader_thread::Reader,
+    worker::Labour,
+};
+
+/// The workers beside the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Appends to the WAL.
+    Log,
+    /// Makes WAL segments ahead of use.
+    Preparer,
+    /// Commits to the backend file.
+    Backend,
+    /// Reads history and hashes.
+    Reader,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Part; 4] = [Part::Log, Part::Preparer, Part::Backend, Part::Reader];
+}
+
+/// A member without threads.
+pub struct Stepped {
+    core: Option<Core>,
+    inbox: Arc<Inbox<Input>>,
+    inputs: Vec<Input>,
+    stage: Stage,
+    log: Hand<LogThread>,
+    preparer: Hand<Preparer>,
+    backend: Hand<BackendThread>,
+    reader: Hand<Reader>,
+    space: Arc<Space>,
+    clock: Clock,
+    reserve_grown_at: Moment,
+    handle: NodeHandle,
+    published: Receiver<()>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Running,
+    /// The last batch is on its way to the file.
+    Sealing,
+    Ended(Result<(), String>),
+}
+
+/// A worker and its jobs.
+struct Hand<L: Labour> {
+    labour: Option<L>,
+    jobs: Arc<Inbox<L::Job>>,
+    batch: Vec<L::Job>,
+}
+
+impl<L: Labour> Hand<L> {
+    fn new(labour: L, jobs: Arc<Inbox<L::Job>>) -> Hand<L> {
+        Hand { labour: Some(labour), jobs, batch: Vec::new() }
+    }
+
+    fn take_jobs(&mut self) -> bool {
+        let Some(labour) = &self.labour else { return false };
+        if self.batch.is_empty() {
+            self.jobs.receive(&mut self.batch, Some(Duration::ZERO));
+        }
+        !self.batch.is_empty() || labour.has_more()
+    }
+
+    fn turn(&mut self) {
+        if self.labour.as_mut().is_some_and(|labour| !labour.turn(&mut self.batch)) {
+            // As when a thread ends: files and locks are let go.
+            self.labour = None;
+        }
+    }
+}
+
+/// What consensus stands at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RaftFigures {
+    /// Raft's term.
+    pub term: u64,
+    /// For whom it voted in that term; 0 = nobody.
+    pub vote: u64,
+    /// Highest committed index it knows, inclusive.
+    pub commit: u64,
+    /// Last index of its log, durable or not.
+    pub last_index: u64,
+    /// Whom it takes for the leader; 0 = nobody.
+    pub leader: u64,
+    /// Highest applied index, inclusive.
+    pub applied: u64,
+    /// The store's revision.
+    pub revision: i64,
+    /// The store's compacted revision.
+    pub compacted: i64,
+}
+
+impl Stepped {
+    /// A member on `config`'s directory, with `connect`'s door to the others.
+    ///
+    /// # Errors
+    /// See [`BootError`].
+    pub fn start(
+        config: Config,
+        disk: Arc<dyn Disk>,
+        time: ToldTime,
+        connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
+    ) -> Result<Stepped, BootError> {
+        let clock = Clock::Told(time);
+        let ready = make_ready(config, disk, Company::Others, clock.clone(), connect)?;
+        let Ready { parts, log, backend, reader, space, handle, published } = ready;
+        // Nobody else runs while a write waits.
+        space.stop();
+        let (preparer, segments) = log.preparer();
+        let mut stepped = Stepped {
+            log: Hand::new(log, parts.log.jobs()),
+            preparer: Hand::new(preparer, segments),
+            backend: Hand::new(backend, parts.backend.jobs()),
+            reader: Hand::new(reader, parts.reader.jobs()),
+            inbox: Arc::clone(&handle.inbox),
+            inputs: Vec::new(),
+            core: None,
+            stage: Stage::Running,
+            reserve_grown_at: clock.now(),
+            clock,
+            handle,
+            published,
+            space,
+        };
+        let mut core = Core::new(parts).with_gauge(stepped.space.gauge());
+        core.begin();
+        stepped.core = Some(core);
+        Ok(stepped)
+    }
+
+    /// The doors to it.
+    pub fn handle(&self) -> NodeHandle {
+        self.handle.clone()
+    }
+
+    /// Whether it has published itself since this was asked last: client listeners may open.
+    pub fn take_published(&self) -> bool {
+        self.published.try_recv().is_ok()
+    }
+
+    /// When the core wants a turn though nothing arrives; `None` once it is about to end.
+    pub fn next_wake(&self) -> Option<Moment> {
+        match self.stage {
+            Stage::Running => self.core.as_ref().map(Core::next_wake),
+            Stage::Sealing | Stage::Ended(_) => None,
+        }
+    }
+
+    /// Whether the core has something to take in.
+    pub fn has_inputs(&self) -> bool {
+        !self.inputs.is_empty() || !self.inbox.is_empty()
+    }
+
+    /// One turn of the core.
+    pub fn turn(&mut self) {
+        let Some(core) = &mut self.core else { return };
+        self.inbox.receive(&mut self.inputs, Some(Duration::ZERO));
+        if matches!(self.stage, Stage::Running) {
+            core.turn(&mut self.inputs);
+            if core.goes_on() {
+                return;
+            }
+            core.answer_everybody();
+            self.stage = Stage::Sealing;
+        }
+        if !core.last_turn(&mut self.inputs)
+            && let Some(core) = self.core.take()
+        {
+            // There are no threads to wait for: the workers find their stop job in their next turns.
+            self.stage = Stage::Ended(core.finish());
+            self.space.end_tending();
+        }
+    }
+
+    /// Lets a worker take the jobs that have queued up; whether it has something to do.
+    pub fn take_jobs(&mut self, part: Part) -> bool {
+        match part {
+            Part::Log => self.log.take_jobs(),
+            Part::Preparer => self.preparer.take_jobs(),
+            Part::Backend => self.backend.take_jobs(),
+            Part::Reader => self.reader.take_jobs(),
+        }
+    }
+
+    /// Lets a worker do the jobs that it took.
+    pub fn work(&mut self, part: Part) {
+        match part {
+            Part::Log => self.log.turn(),
+            Part::Preparer => self.preparer.turn(),
+            Part::Backend => self.backend.turn(),
+            Part::Reader => self.reader.turn(),
+        }
+    }
+
+    /// Looks after the room on the disk, as the space thread does twice a second.
+    pub fn tend_space(&mut self) {
+        if self.core.is_some() {
+            self.space.tend(&self.clock, &mut self.reserve_grown_at);
+        }
+    }
+
+    /// Asks it to stop gracefully; that takes turns of the core and of the workers.
+    pub fn stop(&self) {
+        // Refused only when it has ended already.
+        let _ = self.inbox.send(Input::Stop);
+    }
+
+    /// How it ended; `None` while the core runs, or a worker has jobs left.
+    pub fn ended(&self) -> Option<&Result<(), String>> {
+        match &self.stage {
+            Stage::Ended(result) => Some(result),
+            Stage::Running | Stage::Sealing => None,
+        }
+    }
+
+    /// What consensus stands at; `None` once the core has ended.
+    pub fn figures(&self) -> Option<RaftFigures> {
+        self.core.as_ref().map(Core::figures)
+    }
+
+    /// Entries of the log in memory from `low` up to `high`, both inclusive, as far as they are there.
+    pub fn entries(&self, low: u64, high: u64) -> Vec<Entry> {
+        self.core.as_ref().map_or_else(Vec::new, |core| core.entries(low, high))
+    }
+
+    /// How many things each queue holds, for a check that they are bounded.
+    pub fn queue_lengths(&self) -> BTreeMap<&'static str, usize> {
+        let jobs = [
+            ("inbox", self.inbox.len()),
+            ("log", self.log.jobs.len()),
+            ("backend", self.backend.jobs.len()),
+            ("reader", self.reader.jobs.len()),
+        ];
+        BTreeMap::from(jobs)
+    }
+}
+
+impl Drop for Stepped {
+    fn drop(&mut self) {
+        // Like a process that is killed: nobody makes anything durable. The space keeps the disk otherwise.
+        self.space.end_tending();
+    }
+}

@@ -1,0 +1,209 @@
+//! Linearizability by witness: each answer names a revision; it must be what the model says there, and that revision
+//! must lie between call and answer. No search: a few lookups per answer.
+
+use std::collections::BTreeMap;
+
+use node::{Error, LeaseError, Rejection};
+use proto::etcdserverpb::{self as pb, request_op::Request as OpRequest};
+
+use super::{Checked, model::Model, violation};
+use crate::call::{Answer, Ask, Outcome};
+
+/// What every client knew when a call began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Called {
+    pub(crate) at: u64,
+    /// Highest revision that an answer had shown.
+    acked: i64,
+    /// Highest revision whose compaction was confirmed.
+    compacted: i64,
+    /// The lease of the request was there, and whoever answers must know that.
+    pub(crate) had_lease: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) model: Model,
+    acked: i64,
+    acked_compaction: i64,
+    /// Hashes of the store, by revision and compacted revision.
+    hashes: BTreeMap<(i64, i64), u32>,
+    /// Answers compared.
+    pub(crate) checked: u64,
+}
+
+impl History {
+    pub(crate) fn new() -> History {
+        History { model: Model::new(), acked: 1, acked_compaction: 0, hashes: BTreeMap::new(), checked: 0 }
+    }
+
+    /// Highest revision that an answer has shown.
+    pub(crate) fn acked(&self) -> i64 {
+        self.acked
+    }
+
+    /// A call begins.
+    pub(crate) fn called(&self, ask: &Ask, at: u64) -> Called {
+        let had_lease = leases_of(ask).iter().all(|id| self.model.leases.contains_key(id));
+        Called { at, acked: self.acked, compacted: self.acked_compaction, had_lease }
+    }
+
+    /// A call has ended.
+    pub(crate) fn answered(&mut self, ask: &Ask, called: Called, outcome: &Outcome) -> Checked {
+        match outcome {
+            Ok(answer) => {
+                self.checked += 1;
+                self.check(ask, called, answer)
+            }
+            // The membership has no model yet.
+            Err(Error::Rejected(Rejection::Cluster(_))) => Ok(()),
+            Err(Error::Rejected(rejection)) => self.check_rejection(ask, called, rejection),
+            Err(Error::Storage(reason)) => violation(format!("{ask:?}: {reason}")),
+            // It happened, or not, or will.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn check(&mut self, ask: &Ask, called: Called, answer: &Answer) -> Checked {
+        let revision = answer.revision();
+        if revision > self.model.revision {
+            return violation(format!("{ask:?} is told revision {revision}, which is not there yet"));
+        }
+        if !ask.is_serializable() {
+            if revision < called.acked {
+                return violation(format!(
+                    "{ask:?} is told revision {revision}, and {} was known when it began",
+                    called.acked
+                ));
+            }
+            self.acked = self.acked.max(revision);
+        }
+        if answer.has_written() {
+            return self.check_write(ask, called, answer, revision);
+        }
+        match (ask, answer) {
+            (Ask::Range(request), _) => {
+                if request.revision > 0 && request.revision < called.compacted && !request.serializable {
+                    return violation(format!("{ask:?} answered below the compacted {}", called.compacted));
+                }
+                self.check_read(ask, answer, revision)
+            }
+            (Ask::Txn(_) | Ask::Delete(_), _) => self.check_read(ask, answer, revision),
+            (Ask::Compact(request), _) => {
+                self.acked_compaction = self.acked_compaction.max(request.revision);
+                Ok(())
+            }
+            (Ask::Grant(_), Answer::Grant(grant)) if !self.model.leases_seen.contains(&grant.id) => {
+                violation(format!("lease {:x} was granted, and is not in the log", grant.id))
+            }
+            (Ask::Revoke(request), _) if self.model.leases.contains_key(&request.id) => {
+                violation(format!("lease {:x} was revoked, and is there", request.id))
+            }
+            (Ask::KeepAlive(request), Answer::KeepAlive(renewed))
+                if renewed.ttl == 0 && called.had_lease && self.model.leases.contains_key(&request.id) =>
+            {
+                violation(format!("lease {:x} is there, and the leader says that it is not", request.id))
+            }
+            (Ask::HashKv(_), Answer::HashKv(hash)) => {
+                let place = (hash.hash_revision, hash.compact_revision);
+                let first = *self.hashes.entry(place).or_insert(hash.hash);
+                if first != hash.hash {
+                    return violation(format!("two members hash revision {} differently", place.0));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_write(&self, ask: &Ask, called: Called, answer: &Answer, revision: i64) -> Checked {
+        if revision <= called.acked {
+            return violation(format!("{ask:?} wrote {revision}, and {} was known", called.acked));
+        }
+        let Some(written) = self.model.written.get(&revision) else {
+            return violation(format!("{ask:?} wrote {revision}, where the log has no write"));
+        };
+        if written.ask.as_ref() != Some(ask) {
+            return violation(format!("{ask:?} wrote {revision}, where the log has {:?}", written.ask));
+        }
+        let answer = answer.clone().stripped();
+        if written.answer.as_ref() != Some(&answer) {
+            return violation(format!(
+                "{ask:?} at index {} is told {answer:?}, not {:?}",
+                written.index, written.answer
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_read(&mut self, ask: &Ask, answer: &Answer, revision: i64) -> Checked {
+        let expected = self.model.read_only(ask, revision);
+        let answer = answer.clone().stripped();
+        if answer != expected {
+            return violation(format!("{ask:?} at {revision} is told {answer:?}, not {expected:?}"));
+        }
+        Ok(())
+    }
+
+    fn check_rejection(&self, ask: &Ask, called: Called, rejection: &Rejection) -> Checked {
+        let model = &self.model;
+        let fair = match (rejection, ask) {
+            (Rejection::Compacted, Ask::Compact(request)) => request.revision <= model.compacted,
+            (Rejection::Compacted, _) => revisions_of(ask).iter().any(|at| *at > 0 && *at < model.compacted),
+            (Rejection::FutureRevision, _) if ask.is_serializable() => true,
+            (Rejection::FutureRevision, _) => revisions_of(ask).iter().any(|at| *at > called.acked),
+            (Rejection::Lease(LeaseError::NotFound(_)), _) => {
+                let there = leases_of(ask).iter().all(|id| model.leases.contains_key(id));
+                !called.had_lease || !there
+            }
+            (Rejection::Lease(LeaseError::Exists(_)), Ask::Grant(request)) => {
+                model.leases_seen.contains(&request.id)
+            }
+            (Rejection::KeyNotFound, _) => true,
+            _ => false,
+        };
+        if fair { Ok(()) } else { violation(format!("{ask:?} is refused: {rejection}")) }
+    }
+}
+
+fn ops_of(txn: &pb::TxnRequest) -> impl Iterator<Item = &OpRequest> {
+    txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref())
+}
+
+/// The revisions that a request names.
+fn revisions_of(ask: &Ask) -> Vec<i64> {
+    match ask {
+        Ask::Range(request) => vec![request.revision],
+        Ask::Compact(request) => vec![request.revision],
+        Ask::HashKv(request) => vec![request.revision],
+        Ask::Txn(txn) => {
+            let revision = |op: &OpRequest| match op {
+                OpRequest::RequestRange(range) => Some(range.revision),
+                _ => None,
+            };
+            ops_of(txn).filter_map(revision).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The leases that a request names.
+fn leases_of(ask: &Ask) -> Vec<i64> {
+    match ask {
+        Ask::Put(put) => vec![put.lease],
+        Ask::Revoke(request) => vec![request.id],
+        Ask::KeepAlive(request) => vec![request.id],
+        Ask::Txn(txn) => {
+            let lease = |op: &OpRequest| match op {
+                OpRequest::RequestPut(put) => Some(put.lease),
+                _ => None,
+            };
+            ops_of(txn).filter_map(lease).collect()
+        }
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .filter(|id| *id != 0)
+    .collect()
+}

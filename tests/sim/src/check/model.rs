@@ -1,0 +1,386 @@
+//! The store as its contract describes it, in the simplest form: every version of every key, for ever.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
+
+use bytes::Bytes;
+use proto::{
+    etcdserverpb::{
+        self as pb, Compare, InternalRaftRequest, ResponseOp,
+        compare::{CompareResult, CompareTarget, TargetUnion},
+        request_op::Request as OpRequest,
+        response_op::Response as OpResponse,
+    },
+    mvccpb::KeyValue,
+};
+
+use super::range;
+use crate::call::{Answer, Ask};
+
+/// One version of a key.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) main: i64,
+    /// The pair; of a deletion, only the key counts.
+    pub(crate) kv: KeyValue,
+    pub(crate) deleted: bool,
+}
+
+/// What one write changed: the version and the one before.
+#[derive(Clone, Debug)]
+pub(crate) struct Change {
+    pub(crate) version: Version,
+    pub(crate) previous: Option<KeyValue>,
+}
+
+/// A write that succeeded, as its revision knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    pub(crate) index: u64,
+    /// `None`: the server's own, such as an expiry.
+    pub(crate) ask: Option<Ask>,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// A lease as the log has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lease {
+    pub(crate) keys: BTreeSet<Bytes>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// The last entry taken in.
+    pub(crate) index: u64,
+    pub(crate) revision: i64,
+    pub(crate) compacted: i64,
+    /// Oldest version first.
+    keys: BTreeMap<Bytes, Vec<Version>>,
+    /// By revision.
+    pub(crate) changes: BTreeMap<i64, Vec<Change>>,
+    pub(crate) written: BTreeMap<i64, Written>,
+    pub(crate) leases: BTreeMap<i64, Lease>,
+    /// Leases that an entry granted or revoked at all.
+    pub(crate) leases_seen: BTreeSet<i64>,
+}
+
+/// Why a write is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Compacted,
+    Future,
+    NoLease,
+    NoKey,
+}
+
+impl Model {
+    pub(crate) fn new() -> Model {
+        Model {
+            index: 0,
+            revision: 1,
+            compacted: 0,
+            keys: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            written: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            leases_seen: BTreeSet::new(),
+        }
+    }
+
+    /// Takes in the request of an entry. Gives the leases that it revoked.
+    pub(crate) fn apply(&mut self, index: u64, request: InternalRaftRequest) -> Vec<i64> {
+        self.index = index;
+        let mut revoked = Vec::new();
+        if let Some(put) = request.put {
+            self.write(index, Ask::Put(put));
+        } else if let Some(delete) = request.delete_range {
+            self.write(index, Ask::Delete(delete));
+        } else if let Some(txn) = request.txn {
+            self.write(index, Ask::Txn(txn));
+        } else if let Some(compaction) = request.compaction {
+            if compaction.revision > self.compacted && compaction.revision <= self.revision {
+                self.compacted = compaction.revision;
+            }
+        } else if let Some(grant) = request.lease_grant {
+            // One that is there is refused.
+            self.leases.entry(grant.id).or_default();
+            self.leases_seen.insert(grant.id);
+        } else if let Some(revoke) = request.lease_revoke
+            && let Some(lease) = self.leases.remove(&revoke.id)
+        {
+            let mut txn = Txn::begin(self);
+            for key in lease.keys {
+                txn.delete_key(&key);
+            }
+            if txn.end() {
+                self.written.insert(self.revision, Written { index, ask: None, answer: None });
+            }
+            revoked.push(revoke.id);
+        }
+        revoked
+    }
+
+    fn write(&mut self, index: u64, ask: Ask) {
+        if let Ok((answer, true)) = self.run(&ask) {
+            self.written.insert(self.revision, Written { index, ask: Some(ask), answer: Some(answer) });
+        }
+    }
+
+    /// Runs a write; the answer has no headers. `true` when keys have changed.
+    fn run(&mut self, ask: &Ask) -> Result<(Answer, bool), Refusal> {
+        match ask {
+            Ask::Put(put) => self.check_put(put)?,
+            Ask::Txn(txn) => self.check_txn(txn)?,
+            _ => {}
+        }
+        let mut txn = Txn::begin(self);
+        let answer = match ask {
+            Ask::Put(put) => Answer::Put(txn.put(put)),
+            Ask::Delete(delete) => Answer::Delete(txn.delete(delete)),
+            Ask::Txn(request) => {
+                let path = txn.model.path(request);
+                Answer::Txn(txn.txn(request, &path))
+            }
+            other => unreachable!("{other:?} is no write"),
+        };
+        Ok((answer, txn.end()))
+    }
+
+    fn check_put(&self, put: &pb::PutRequest) -> Result<(), Refusal> {
+        if put.lease != 0 && !self.leases.contains_key(&put.lease) {
+            return Err(Refusal::NoLease);
+        }
+        if (put.ignore_value || put.ignore_lease) && self.current(&put.key, self.revision).is_none() {
+            return Err(Refusal::NoKey);
+        }
+        Ok(())
+    }
+
+    fn check_txn(&self, txn: &pb::TxnRequest) -> Result<(), Refusal> {
+        let path = self.path(txn);
+        for op in path.ops(txn) {
+            match &op.request {
+                Some(OpRequest::RequestPut(put)) => self.check_put(put)?,
+                Some(OpRequest::RequestRange(range)) => self.check_read(range.revision)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check_read(&self, revision: i64) -> Result<(), Refusal> {
+        if revision > self.revision {
+            return Err(Refusal::Future);
+        }
+        if revision > 0 && revision < self.compacted {
+            return Err(Refusal::Compacted);
+        }
+        Ok(())
+    }
+
+    /// The pair at `key`, when `revision` was the last.
+    pub(crate) fn current(&self, key: &[u8], revision: i64) -> Option<&KeyValue> {
+        let versions = self.keys.get(key)?;
+        let at = versions.partition_point(|version| version.main <= revision).checked_sub(1)?;
+        Some(&versions[at]).filter(|version| !version.deleted).map(|version| &version.kv)
+    }
+
+    /// The pairs of a range, when `revision` was the last.
+    pub(crate) fn pairs(&self, key: &Bytes, range_end: &Bytes, revision: i64) -> Vec<KeyValue> {
+        if range_end.is_empty() {
+            return self.current(key, revision).cloned().into_iter().collect();
+        }
+        let (from, to) = range::bounds(key, range_end);
+        if matches!(&to, Bound::Excluded(end) if *end <= *key) {
+            return Vec::new();
+        }
+        let inside = self.keys.range::<Bytes, _>((from, to));
+        inside.filter_map(|(key, _)| self.current(key, revision).cloned()).collect()
+    }
+
+    /// What a range must answer when `revision` is the store's.
+    pub(crate) fn range(&self, request: &pb::RangeRequest, revision: i64) -> pb::RangeResponse {
+        let at = if request.revision > 0 { request.revision } else { revision };
+        range::answer(request, self.pairs(&request.key, &request.range_end, at))
+    }
+
+    /// What a transaction or deletion that changes nothing must answer when `revision` is the store's.
+    pub(crate) fn read_only(&mut self, ask: &Ask, revision: i64) -> Answer {
+        match ask {
+            Ask::Range(request) => Answer::Range(self.range(request, revision)),
+            Ask::Delete(_) => Answer::Delete(pb::DeleteRangeResponse::default()),
+            Ask::Txn(request) => {
+                let (now, back) = (self.revision, self.revision != revision);
+                // An old state is the same versions with a lower revision.
+                self.revision = revision;
+                let path = self.path(request);
+                let mut txn = Txn::begin(self);
+                txn.reading = back;
+                let answer = txn.txn(request, &path);
+                let wrote = txn.end();
+                assert!(!wrote, "the caller has checked that nothing is written");
+                self.revision = now;
+                Answer::Txn(answer)
+            }
+            other => unreachable!("{other:?} is no read"),
+        }
+    }
+
+    /// Whether a transaction's compares hold, and those of the ones inside.
+    fn path(&self, txn: &pb::TxnRequest) -> Path {
+        let succeeded = txn.compare.iter().all(|compare| self.holds(compare));
+        let ops = if succeeded { &txn.success } else { &txn.failure };
+        let inner = ops.iter().filter_map(|op| match &op.request {
+            Some(OpRequest::RequestTxn(inner)) => Some(self.path(inner)),
+            _ => None,
+        });
+        Path { succeeded, inner: inner.collect() }
+    }
+
+    fn holds(&self, compare: &Compare) -> bool {
+        let pairs = self.pairs(&compare.key, &compare.range_end, self.revision);
+        if pairs.is_empty() {
+            let by_value = compare.target == CompareTarget::Value as i32;
+            return !by_value && holds_for(compare, &KeyValue::default());
+        }
+        pairs.iter().all(|kv| holds_for(compare, kv))
+    }
+}
+
+struct Path {
+    succeeded: bool,
+    inner: Vec<Path>,
+}
+
+impl Path {
+    fn ops<'a>(&self, txn: &'a pb::TxnRequest) -> &'a [pb::RequestOp] {
+        if self.succeeded { &txn.success } else { &txn.failure }
+    }
+}
+
+fn holds_for(compare: &Compare, kv: &KeyValue) -> bool {
+    let ordering = match &compare.target_union {
+        Some(TargetUnion::Value(value)) => kv.value.cmp(value),
+        Some(TargetUnion::Version(version)) => kv.version.cmp(version),
+        Some(TargetUnion::CreateRevision(revision)) => kv.create_revision.cmp(revision),
+        Some(TargetUnion::ModRevision(revision)) => kv.mod_revision.cmp(revision),
+        Some(TargetUnion::Lease(lease)) => kv.lease.cmp(lease),
+        None => return true,
+    };
+    match CompareResult::try_from(compare.result) {
+        Ok(CompareResult::Equal) => ordering.is_eq(),
+        Ok(CompareResult::NotEqual) => ordering.is_ne(),
+        Ok(CompareResult::Greater) => ordering.is_gt(),
+        Ok(CompareResult::Less) => ordering.is_lt(),
+        Err(_) => true,
+    }
+}
+
+/// A write under way: all its changes are of one revision.
+struct Txn<'a> {
+    model: &'a mut Model,
+    changes: Vec<Change>,
+    /// It runs on an old state, where versions beyond its revision do not count.
+    reading: bool,
+}
+
+impl Txn<'_> {
+    fn begin(model: &mut Model) -> Txn<'_> {
+        Txn { model, changes: Vec::new(), reading: false }
+    }
+
+    fn main(&self) -> i64 {
+        self.model.revision + 1
+    }
+
+    /// With the changes so far.
+    fn seen(&self) -> i64 {
+        if self.reading { self.model.revision } else { self.main() }
+    }
+
+    /// Whether keys have changed.
+    fn end(self) -> bool {
+        if self.changes.is_empty() {
+            return false;
+        }
+        self.model.revision += 1;
+        self.model.changes.insert(self.model.revision, self.changes);
+        true
+    }
+
+    fn add(&mut self, kv: KeyValue, deleted: bool, previous: Option<KeyValue>) {
+        let version = Version { main: self.main(), kv, deleted };
+        self.model.keys.entry(version.kv.key.clone()).or_default().push(version.clone());
+        self.changes.push(Change { version, previous });
+    }
+
+    fn detach(&mut self, kv: &KeyValue) {
+        if let Some(lease) = self.model.leases.get_mut(&kv.lease) {
+            lease.keys.remove(&kv.key);
+        }
+    }
+
+    fn put(&mut self, put: &pb::PutRequest) -> pb::PutResponse {
+        let previous = self.model.current(&put.key, self.seen()).cloned();
+        if let Some(kv) = &previous {
+            self.detach(kv);
+        }
+        let kept = previous.as_ref();
+        let lease = kept.filter(|_| put.ignore_lease).map_or(put.lease, |kv| kv.lease);
+        let kv = KeyValue {
+            key: put.key.clone(),
+            value: kept.filter(|_| put.ignore_value).map_or(&put.value, |kv| &kv.value).clone(),
+            create_revision: kept.map_or(self.main(), |kv| kv.create_revision),
+            mod_revision: self.main(),
+            version: kept.map_or(1, |kv| kv.version + 1),
+            lease,
+        };
+        if let Some(lease) = self.model.leases.get_mut(&lease) {
+            lease.keys.insert(put.key.clone());
+        }
+        self.add(kv, false, previous.clone());
+        pb::PutResponse { header: None, prev_kv: previous.filter(|_| put.prev_kv) }
+    }
+
+    fn delete_key(&mut self, key: &Bytes) -> Option<KeyValue> {
+        let previous = self.model.current(key, self.seen()).cloned()?;
+        self.detach(&previous);
+        let kv = KeyValue { key: key.clone(), mod_revision: self.main(), ..KeyValue::default() };
+        self.add(kv, true, Some(previous.clone()));
+        Some(previous)
+    }
+
+    fn delete(&mut self, request: &pb::DeleteRangeRequest) -> pb::DeleteRangeResponse {
+        let pairs = self.model.pairs(&request.key, &request.range_end, self.seen());
+        let deleted: Vec<KeyValue> = pairs.iter().filter_map(|kv| self.delete_key(&kv.key)).collect();
+        let count = deleted.len() as i64;
+        let prev_kvs = if request.prev_kv { deleted } else { Vec::new() };
+        pb::DeleteRangeResponse { header: None, deleted: count, prev_kvs }
+    }
+
+    fn txn(&mut self, request: &pb::TxnRequest, path: &Path) -> pb::TxnResponse {
+        let mut inner = path.inner.iter();
+        let mut responses = Vec::new();
+        for op in path.ops(request) {
+            let response = match &op.request {
+                Some(OpRequest::RequestRange(range)) => {
+                    OpResponse::ResponseRange(self.model.range(range, self.seen()))
+                }
+                Some(OpRequest::RequestPut(put)) => OpResponse::ResponsePut(self.put(put)),
+                Some(OpRequest::RequestDeleteRange(delete)) => {
+                    OpResponse::ResponseDeleteRange(self.delete(delete))
+                }
+                Some(OpRequest::RequestTxn(request)) => {
+                    let path = inner.next().expect("one path for each transaction inside");
+                    OpResponse::ResponseTxn(self.txn(request, path))
+                }
+                None => continue,
+            };
+            responses.push(ResponseOp { response: Some(response) });
+        }
+        pb::TxnResponse { header: None, succeeded: path.succeeded, responses }
+    }
+}

@@ -1,0 +1,87 @@
+//! How lives end: power loss, a kill, a stop, a failure.
+
+use node::stepping::Part;
+
+use crate::{
+    check::violation,
+    machine::Life,
+    options::SECOND,
+    world::{Event, World},
+};
+
+/// Turns of workers in which they find their stop job, at most.
+const LAST_TURNS_MAX: usize = 10_000;
+
+impl World {
+    /// The power of a machine goes now.
+    pub(crate) fn lose_power(&mut self, place: usize) {
+        if self.machines[place].life.is_some() {
+            self.power_lost(place);
+        }
+    }
+
+    /// A machine has no power any more, now or since its last I/O.
+    pub(crate) fn power_lost(&mut self, place: usize) {
+        self.count("crash");
+        let plan = self.crash_plan();
+        let machine = &mut self.machines[place];
+        let image = machine.disk.crash(plan);
+        // What the member still does to its disk while it goes is lost.
+        let life = machine.life.take();
+        machine.disk = image;
+        self.ended(place, life);
+    }
+
+    /// The process ends; what it wrote is there for the next one.
+    pub(crate) fn kill(&mut self, place: usize) {
+        let machine = &mut self.machines[place];
+        if machine.life.is_some() {
+            let image = machine.disk.kill();
+            let life = machine.life.take();
+            machine.disk = image;
+            self.ended(place, life);
+        }
+    }
+
+    pub(crate) fn ended(&mut self, place: usize, life: Option<Life>) {
+        self.trace.note(self.now, "ended", &[place as u64]);
+        let machine = &mut self.machines[place];
+        machine.disk.clear_faults();
+        machine.may_fail = false;
+        machine.stalled_until = 0;
+        machine.paused_until = 0;
+        self.raft.ended(machine.id.0);
+        if let Some(life) = life {
+            self.abandon(life);
+        }
+        self.reach_changed();
+        let down = if self.settling { SECOND } else { self.chance.around(4 * SECOND) };
+        self.heap.plan(self.now + down, Event::Start { place });
+    }
+
+    /// Whether the member has ended by itself, as it was asked to or because it could not go on.
+    pub(crate) fn check_ended(&mut self, place: usize) {
+        let machine = &mut self.machines[place];
+        let Some(life) = &mut machine.life else { return };
+        let Some(result) = life.stepped.ended() else { return };
+        if let Err(reason) = result
+            && !machine.may_fail
+            && !machine.leaving
+        {
+            let what = format!("{} has stopped: {reason}", machine.name);
+            return self.judge(violation(what));
+        }
+        let mut turns = 0;
+        for part in Part::ALL {
+            while life.stepped.take_jobs(part) && turns < LAST_TURNS_MAX {
+                life.stepped.work(part);
+                turns += 1;
+            }
+        }
+        if machine.disk.power_lost() {
+            return self.power_lost(place);
+        }
+        let life = machine.life.take();
+        self.ended(place, life);
+    }
+}

@@ -1,0 +1,273 @@
+//! What goes wrong, drawn from the seed.
+
+use vfs::{CrashPlan, Fault};
+
+use crate::{
+    options::{MILLIS, SECOND},
+    world::{Event, World},
+};
+
+/// Kinds of faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A machine loses power now.
+    PowerLoss,
+    /// A machine loses power at one of its next I/Os.
+    PowerLossAtIo,
+    /// All machines lose power at once.
+    Blackout,
+    /// A member is killed; its machine goes on.
+    Kill,
+    /// A member is stopped gracefully.
+    Stop,
+    /// Nothing runs on a machine for a while.
+    Pause,
+    /// Two groups do not hear each other.
+    Partition,
+    /// Nobody hears one member, and it hears nobody.
+    Isolation,
+    /// One member hears another, but not the other way round.
+    OneWay,
+    /// Each member hears only its neighbours.
+    Ring,
+    /// A partition that comes and goes.
+    Flapping,
+    /// Much is lost on some ways.
+    Loss,
+    /// A disk finishes nothing for a while.
+    DiskStall,
+    /// A write fails at one of the next I/Os.
+    WriteFails,
+    /// A sync fails, and what it should have made durable never will be.
+    SyncFails,
+    /// The next database that is sent is damaged on its way.
+    DamagedDatabase,
+    /// A wall clock jumps, forward or back.
+    ClockJump,
+    /// A clock changes its pace.
+    Drift,
+}
+
+impl FaultKind {
+    /// All of them.
+    pub const ALL: [FaultKind; 18] = [
+        FaultKind::PowerLoss,
+        FaultKind::PowerLossAtIo,
+        FaultKind::Blackout,
+        FaultKind::Kill,
+        FaultKind::Stop,
+        FaultKind::Pause,
+        FaultKind::Partition,
+        FaultKind::Isolation,
+        FaultKind::OneWay,
+        FaultKind::Ring,
+        FaultKind::Flapping,
+        FaultKind::Loss,
+        FaultKind::DiskStall,
+        FaultKind::WriteFails,
+        FaultKind::SyncFails,
+        FaultKind::DamagedDatabase,
+        FaultKind::ClockJump,
+        FaultKind::Drift,
+    ];
+
+    /// Whether it means anything in a cluster of that size.
+    pub(crate) fn fits(self, members: usize) -> bool {
+        match self {
+            FaultKind::Partition
+            | FaultKind::Isolation
+            | FaultKind::OneWay
+            | FaultKind::Flapping
+            | FaultKind::Loss
+            | FaultKind::DamagedDatabase => members > 1,
+            FaultKind::Ring => members > 3,
+            _ => true,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            FaultKind::PowerLoss => "power loss",
+            FaultKind::PowerLossAtIo => "power loss at an I/O",
+            FaultKind::Blackout => "power loss of all",
+            FaultKind::Kill => "kill",
+            FaultKind::Stop => "graceful stop",
+            FaultKind::Pause => "pause",
+            FaultKind::Partition => "partition",
+            FaultKind::Isolation => "isolation",
+            FaultKind::OneWay => "one-way cut",
+            FaultKind::Ring => "ring",
+            FaultKind::Flapping => "flapping partition",
+            FaultKind::Loss => "lossy ways",
+            FaultKind::DiskStall => "disk stall",
+            FaultKind::WriteFails => "failed write",
+            FaultKind::SyncFails => "failed sync",
+            FaultKind::DamagedDatabase => "damaged database",
+            FaultKind::ClockJump => "wall clock jump",
+            FaultKind::Drift => "change of clock pace",
+        }
+    }
+}
+
+/// I/Os within which a planned power loss happens.
+const CRASH_IOS_MAX: u64 = 300;
+/// How often a flapping partition changes.
+const FLAPS: u64 = 8;
+
+impl World {
+    /// One fault of those that the seed has.
+    pub(crate) fn strike(&mut self) {
+        let kinds = self.options.faults.clone();
+        if kinds.is_empty() {
+            return;
+        }
+        let kind = *self.chance.pick(&kinds);
+        let place = self.chance.below(self.machines.len() as u64) as usize;
+        self.count(kind.name());
+        self.trace.note(self.now, kind.name(), &[place as u64]);
+        match kind {
+            FaultKind::PowerLoss => self.lose_power(place),
+            FaultKind::PowerLossAtIo => {
+                let disk = &self.machines[place].disk;
+                let at = disk.io_count() + self.chance.below(CRASH_IOS_MAX);
+                disk.fail_at(at, Fault::Crash);
+            }
+            FaultKind::Blackout => (0..self.machines.len()).for_each(|place| self.lose_power(place)),
+            FaultKind::Kill => self.kill(place),
+            FaultKind::Stop => {
+                if let Some(life) = &self.machines[place].life {
+                    life.stepped.stop();
+                }
+                self.touch(place);
+            }
+            FaultKind::Pause => {
+                let until = self.now + self.chance.around(3 * SECOND);
+                self.machines[place].paused_until = until;
+            }
+            FaultKind::DiskStall => {
+                let until = self.now + self.chance.around(3 * SECOND);
+                self.machines[place].stalled_until = until;
+            }
+            FaultKind::WriteFails => self.fail_io(place, Fault::Eio),
+            FaultKind::SyncFails => self.fail_io(place, Fault::SyncFails),
+            FaultKind::DamagedDatabase => self.damage_next = true,
+            FaultKind::ClockJump => {
+                let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;
+                self.machines[place].wall_off += jump;
+            }
+            FaultKind::Drift => self.change_pace(place),
+            FaultKind::Partition
+            | FaultKind::Isolation
+            | FaultKind::OneWay
+            | FaultKind::Ring
+            | FaultKind::Flapping
+            | FaultKind::Loss => self.disturb(kind, place),
+        }
+    }
+
+    /// One of the next I/Os fails; the member stops for it, and comes back.
+    fn fail_io(&mut self, place: usize, fault: Fault) {
+        let machine = &mut self.machines[place];
+        machine.may_fail = true;
+        let at = machine.disk.io_count() + self.chance.below(CRASH_IOS_MAX);
+        machine.disk.fail_at(at, fault);
+    }
+
+    /// What a power loss may leave on the disk.
+    pub(crate) fn crash_plan(&mut self) -> CrashPlan {
+        let seed = self.chance.next();
+        match self.chance.below(5) {
+            0 => CrashPlan::LoseUnsynced,
+            1 => CrashPlan::KeepUnsynced,
+            2 => CrashPlan::TearLast { seed },
+            _ => CrashPlan::Seeded { seed },
+        }
+    }
+
+    fn change_pace(&mut self, place: usize) {
+        // A clock that changes its pace must not go back: the member is started again with the new one.
+        let drift = self.options.drift;
+        self.machines[place].drift = self.chance.between(0, 2 * drift) as i64 - drift as i64;
+        self.kill(place);
+    }
+
+    fn disturb(&mut self, kind: FaultKind, place: usize) {
+        self.network.mend();
+        self.disturbances += 1;
+        let members = self.machines.len();
+        let lasts = self.chance.around(8 * SECOND);
+        match kind {
+            FaultKind::Partition => self.split(),
+            FaultKind::Isolation => self.cut_between(|one, _| one == place),
+            FaultKind::OneWay => {
+                let other = (place + 1 + self.chance.below(members as u64 - 1) as usize) % members;
+                self.network.cut(place, other);
+                // Or from everybody, or to everybody.
+                match self.chance.below(3) {
+                    0 => {}
+                    1 => (0..members).for_each(|other| self.network.cut(place, other)),
+                    _ => (0..members).for_each(|other| self.network.cut(other, place)),
+                }
+            }
+            FaultKind::Ring => self.cut_between(|one, other| {
+                let apart = one.abs_diff(other);
+                apart > 1 && apart < members - 1
+            }),
+            FaultKind::Flapping => {
+                self.split();
+                for flap in 1..=FLAPS {
+                    let number = self.disturbances;
+                    self.heap.plan(self.now + lasts / FLAPS * flap, Event::Flap { number });
+                }
+            }
+            FaultKind::Loss => {
+                for (one, other) in pairs(members) {
+                    let loss = *self.chance.pick(&[0, 50_000, 300_000, 700_000]);
+                    self.network.make_lossy(one, other, loss);
+                }
+            }
+            _ => unreachable!("{kind:?} does not disturb the network"),
+        }
+        self.reach_changed();
+        let number = self.disturbances;
+        self.heap.plan(self.now + lasts + MILLIS, Event::Mend { number });
+    }
+
+    /// A flapping partition comes or goes.
+    pub(crate) fn flap(&mut self, number: u64) {
+        if number == self.disturbances {
+            self.network.mend();
+            if self.chance.one_in(2) {
+                self.split();
+            }
+            self.reach_changed();
+        }
+    }
+
+    /// A disturbance of the network ends, unless another one came after it.
+    pub(crate) fn mend(&mut self, number: u64) {
+        if number == self.disturbances {
+            self.network.mend();
+            self.reach_changed();
+        }
+    }
+
+    fn split(&mut self) {
+        let side: Vec<bool> = self.machines.iter().map(|_| self.chance.one_in(2)).collect();
+        self.cut_between(|one, other| side[one] != side[other]);
+    }
+
+    /// Cuts both ways between all pairs for which `apart` is true in either order.
+    fn cut_between(&mut self, apart: impl Fn(usize, usize) -> bool) {
+        for (one, other) in pairs(self.machines.len()) {
+            if apart(one, other) || apart(other, one) {
+                self.network.cut(one, other);
+            }
+        }
+    }
+}
+
+/// All ordered pairs of two different places.
+pub(crate) fn pairs(members: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..members).flat_map(move |one| (0..members).map(move |other| (one, other))).filter(|(a, b)| a != b)
+}

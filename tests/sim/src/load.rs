@@ -1,0 +1,281 @@
+//! What clients ask for, drawn from the seed.
+
+use bytes::Bytes;
+use proto::etcdserverpb::{
+    self as pb, Compare, RequestOp,
+    compare::{CompareResult, CompareTarget, TargetUnion},
+    range_request::SortOrder,
+    request_op::Request as OpRequest,
+};
+
+use crate::{call::Ask, options::Options, random::Random};
+
+/// Kinds of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named like the calls")]
+pub enum OpKind {
+    Put,
+    Delete,
+    DeleteMany,
+    Txn,
+    Get,
+    List,
+    Stale,
+    Past,
+    Compact,
+    Grant,
+    LeasedPut,
+    KeepAlive,
+    Revoke,
+    Hash,
+    MoveLeader,
+    Defragment,
+}
+
+impl OpKind {
+    /// All of them.
+    pub const ALL: [OpKind; 16] = [
+        OpKind::Put,
+        OpKind::Delete,
+        OpKind::DeleteMany,
+        OpKind::Txn,
+        OpKind::Get,
+        OpKind::List,
+        OpKind::Stale,
+        OpKind::Past,
+        OpKind::Compact,
+        OpKind::Grant,
+        OpKind::LeasedPut,
+        OpKind::KeepAlive,
+        OpKind::Revoke,
+        OpKind::Hash,
+        OpKind::MoveLeader,
+        OpKind::Defragment,
+    ];
+
+    /// How often it is made when nothing is left out.
+    pub(crate) fn usual_weight(self) -> u64 {
+        match self {
+            OpKind::Put => 40,
+            OpKind::Delete | OpKind::List | OpKind::Stale | OpKind::Past => 10,
+            OpKind::Txn | OpKind::Get => 20,
+            OpKind::LeasedPut | OpKind::KeepAlive => 8,
+            OpKind::DeleteMany | OpKind::Grant | OpKind::Hash => 3,
+            OpKind::Compact | OpKind::Revoke => 2,
+            OpKind::MoveLeader | OpKind::Defragment => 1,
+        }
+    }
+}
+
+/// Draws calls.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) random: Random,
+    ops: Vec<(OpKind, u64)>,
+    keys: u64,
+    value_bytes_max: u64,
+    /// Calls so far: no two values are the same.
+    count: u64,
+    /// Leases that may be there, newest last.
+    leases: Vec<i64>,
+}
+
+/// Leases that calls are drawn from.
+const LEASES_KEPT: usize = 20;
+
+/// What the world looks like to a client that wants to ask something sensible.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    pub(crate) revision: i64,
+    pub(crate) compacted: i64,
+}
+
+impl Load {
+    pub(crate) fn new(seed: u64, options: &Options) -> Load {
+        Load {
+            random: Random::stream(seed, "load"),
+            ops: options.ops.clone(),
+            keys: options.keys,
+            value_bytes_max: options.value_bytes_max,
+            count: 0,
+            leases: Vec::new(),
+        }
+    }
+
+    /// A lease was granted.
+    pub(crate) fn granted(&mut self, id: i64) {
+        self.leases.push(id);
+        if self.leases.len() > LEASES_KEPT {
+            self.leases.remove(0);
+        }
+    }
+
+    /// The next call; `members` are the ids to choose a leader from.
+    pub(crate) fn draw(&mut self, seen: Seen, members: &[u64]) -> Ask {
+        let weights: Vec<u64> = self.ops.iter().map(|(_, weight)| *weight).collect();
+        let kind = self.random.weighted(&weights).map_or(OpKind::Put, |place| self.ops[place].0);
+        self.count += 1;
+        match kind {
+            OpKind::Put => Ask::Put(self.put(0)),
+            OpKind::LeasedPut => {
+                let lease = self.lease();
+                Ask::Put(self.put(lease))
+            }
+            OpKind::Delete => Ask::Delete(self.delete(false)),
+            OpKind::DeleteMany => Ask::Delete(self.delete(true)),
+            OpKind::Txn => Ask::Txn(self.txn(seen)),
+            OpKind::Get => {
+                let key = self.key();
+                Ask::Range(pb::RangeRequest { key, ..pb::RangeRequest::default() })
+            }
+            OpKind::List => Ask::Range(self.list(0)),
+            OpKind::Stale => Ask::Range(pb::RangeRequest { serializable: true, ..self.list(0) }),
+            OpKind::Past => {
+                let revision = self.revision(seen);
+                Ask::Range(self.list(revision))
+            }
+            OpKind::Compact => {
+                let keep = self.random.below(100) as i64;
+                let revision = (seen.revision - keep).max(1);
+                let physical = self.random.one_in(2);
+                Ask::Compact(pb::CompactionRequest { revision, physical })
+            }
+            OpKind::Grant => {
+                let ttl = self.random.between(1, 20) as i64;
+                let id = if self.random.one_in(3) { self.random.between(1, 1 << 40) as i64 } else { 0 };
+                Ask::Grant(pb::LeaseGrantRequest { ttl, id })
+            }
+            OpKind::Revoke => Ask::Revoke(pb::LeaseRevokeRequest { id: self.lease() }),
+            OpKind::KeepAlive => Ask::KeepAlive(pb::LeaseKeepAliveRequest { id: self.lease() }),
+            OpKind::Hash => Ask::HashKv(pb::HashKvRequest { revision: self.revision(seen) }),
+            OpKind::MoveLeader => {
+                Ask::MoveLeader(pb::MoveLeaderRequest { target_id: *self.random.pick(members) })
+            }
+            OpKind::Defragment => Ask::Defragment(pb::DefragmentRequest {}),
+        }
+    }
+
+    /// An id that some lease may have; 1 is nobody's for long.
+    fn lease(&mut self) -> i64 {
+        if self.leases.is_empty() { 1 } else { *self.random.pick(&self.leases) }
+    }
+
+    /// A revision between the compacted one and a little beyond the current one, sometimes at the borders.
+    fn revision(&mut self, seen: Seen) -> i64 {
+        let low = (seen.compacted - 1).max(1);
+        match self.random.below(6) {
+            0 => low,
+            1 => seen.compacted.max(1),
+            2 => seen.revision + 1,
+            _ => self.random.between(low as u64, seen.revision.max(low) as u64) as i64,
+        }
+    }
+
+    pub(crate) fn key(&mut self) -> Bytes {
+        // A few keys get much of the load.
+        let among = if self.random.one_in(2) { self.keys.min(3) } else { self.keys };
+        format!("key-{:04}", self.random.below(among)).into()
+    }
+
+    /// Two ends; the second may be open or missing.
+    pub(crate) fn range(&mut self) -> (Bytes, Bytes) {
+        let (one, other) = (self.key(), self.key());
+        match self.random.below(4) {
+            0 => (one, Bytes::new()),
+            1 => (one, Bytes::from_static(b"\0")),
+            2 => (Bytes::from_static(b"key-"), Bytes::from_static(b"key.")),
+            _ => (one.clone().min(other.clone()), one.max(other)),
+        }
+    }
+
+    fn value(&mut self) -> Bytes {
+        let len = self.random.below(self.value_bytes_max) as usize;
+        let mut value = format!("v{}", self.count).into_bytes();
+        value.resize(value.len().max(len), b'.');
+        value.into()
+    }
+
+    fn put(&mut self, lease: i64) -> pb::PutRequest {
+        let (key, value, prev_kv) = (self.key(), self.value(), self.random.one_in(3));
+        pb::PutRequest { key, value, lease, prev_kv, ..pb::PutRequest::default() }
+    }
+
+    fn delete(&mut self, many: bool) -> pb::DeleteRangeRequest {
+        let (key, range_end) = if many { self.range() } else { (self.key(), Bytes::new()) };
+        pb::DeleteRangeRequest { key, range_end, prev_kv: self.random.one_in(2) }
+    }
+
+    fn list(&mut self, revision: i64) -> pb::RangeRequest {
+        let (key, range_end) = self.range();
+        pb::RangeRequest {
+            key,
+            range_end,
+            revision,
+            limit: if self.random.one_in(3) { self.random.between(1, 10) as i64 } else { 0 },
+            keys_only: self.random.one_in(8),
+            count_only: self.random.one_in(8),
+            sort_order: if self.random.one_in(6) { SortOrder::Descend } else { SortOrder::None } as i32,
+            ..pb::RangeRequest::default()
+        }
+    }
+
+    fn txn(&mut self, seen: Seen) -> pb::TxnRequest {
+        let compare = (0..self.random.below(3)).map(|_| self.compare(seen)).collect();
+        pb::TxnRequest { compare, success: self.ops(seen), failure: self.ops(seen) }
+    }
+
+    fn compare(&mut self, seen: Seen) -> Compare {
+        let key = self.key();
+        let (target, operand) = match self.random.below(4) {
+            0 => (CompareTarget::Version, TargetUnion::Version(self.random.below(3) as i64)),
+            1 => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
+            2 => {
+                let back = self.random.below(20) as i64;
+                (CompareTarget::Mod, TargetUnion::ModRevision(seen.revision - back))
+            }
+            _ => (CompareTarget::Value, TargetUnion::Value("v".into())),
+        };
+        let results =
+            [CompareResult::Equal, CompareResult::Greater, CompareResult::Less, CompareResult::NotEqual];
+        Compare {
+            result: *self.random.pick(&results) as i32,
+            target: target as i32,
+            key,
+            range_end: Bytes::new(),
+            target_union: Some(operand),
+        }
+    }
+
+    /// Operations of which no two write one key, as `rpc` demands.
+    fn ops(&mut self, seen: Seen) -> Vec<RequestOp> {
+        let mut written: Vec<Bytes> = Vec::new();
+        let mut ops = Vec::new();
+        for _ in 0..self.random.below(5) {
+            let request = match self.random.below(4) {
+                0 => OpRequest::RequestRange(self.list(0)),
+                1 => {
+                    let revision = self.revision(seen);
+                    OpRequest::RequestRange(self.list(revision))
+                }
+                2 => {
+                    let put = self.put(0);
+                    if written.contains(&put.key) {
+                        continue;
+                    }
+                    written.push(put.key.clone());
+                    OpRequest::RequestPut(put)
+                }
+                _ => {
+                    let delete = self.delete(false);
+                    if written.contains(&delete.key) {
+                        continue;
+                    }
+                    written.push(delete.key.clone());
+                    OpRequest::RequestDeleteRange(delete)
+                }
+            };
+            ops.push(RequestOp { request: Some(request) });
+        }
+        ops
+    }
+}

@@ -1,0 +1,450 @@
+//! The world: machines, network, clients, and the heap of what happens next. It alone moves time.
+
+use std::collections::BTreeMap;
+
+use consensus::{Message, MessageKind};
+use node::{PeerInput, stepping::Part};
+use proto::etcdserverpb::InternalRaftRequest;
+use types::{
+    MemberId,
+    raft::{Entry, EntryKind},
+};
+
+use crate::{
+    check::{Checked, Violation, history::History, leases::LeaseChecks, raft::RaftChecks, violation},
+    clients::Watcher,
+    faults::pairs,
+    load::Load,
+    machine::Machine,
+    network::{Network, Sent},
+    options::{MILLIS, Options, SECOND},
+    random::Random,
+    trace::{Trace, digest},
+};
+
+/// What can happen.
+pub(crate) enum Event {
+    /// A core's turn.
+    Turn { place: usize, life: u64 },
+    /// A worker has done its jobs.
+    Work { place: usize, life: u64, part: Part },
+    /// A message arrives.
+    Message { from: usize, to: usize, message: Message },
+    /// A database arrives, with the message that belongs to it.
+    Snapshot { from: usize, to: usize, message: Message, file: Vec<u8> },
+    /// A member is told something about the way to another.
+    Told { place: usize, input: PeerInput },
+    /// A member starts.
+    Start { place: usize },
+    /// A client makes its next call.
+    Client { client: usize },
+    /// A watcher without a stream opens one, or a slow one looks what has come.
+    Watcher { watcher: usize },
+    /// The operator looks at the members.
+    Operator,
+    /// Something goes wrong.
+    Strike,
+    /// A flapping partition changes.
+    Flap { number: u64 },
+    /// The network is whole again.
+    Mend { number: u64 },
+}
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    pub(crate) options: Options,
+    /// Nanoseconds since the beginning.
+    pub(crate) now: u64,
+    pub(crate) heap: crate::heap::Heap<Event>,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) network: Network,
+    /// Draws faults and what they do.
+    pub(crate) chance: Random,
+    /// Draws how long the disks take.
+    disk_time: Random,
+    pub(crate) load: Load,
+    pub(crate) watchers: Vec<Watcher>,
+    pub(crate) raft: RaftChecks,
+    pub(crate) history: History,
+    pub(crate) leases: LeaseChecks,
+    pub(crate) trace: Trace,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+    /// Disturbances of the network so far.
+    pub(crate) disturbances: u64,
+    /// The operator waits for an answer.
+    pub(crate) operator_waits: bool,
+    /// The next database that arrives has a bit wrong.
+    pub(crate) damage_next: bool,
+    /// The end is near: nothing goes wrong any more, and clients ask nothing new.
+    pub(crate) settling: bool,
+    /// Answers to the simulator's own calls, by machine.
+    pub(crate) probed: BTreeMap<usize, crate::call::Outcome>,
+    pub(crate) violation: Option<Violation>,
+}
+
+/// What a turn takes at least, in nanoseconds: so time passes for who does nothing but take turns.
+const TURN_MIN: u64 = 1_000;
+/// Turns in a row for which nothing has come and no time was waited for.
+const SPINS_MAX: u32 = 1_000;
+/// How long a core takes to begin a turn, at most, in nanoseconds.
+const TURN_DELAY_MAX: u64 = 50_000;
+/// A member is told at most so often that another cannot be reached.
+const UNREACHABLE_PAUSE: u64 = 100 * MILLIS;
+
+impl World {
+    pub(crate) fn new(seed: u64, options: Options) -> World {
+        let names: Vec<String> = (0..options.members).map(|place| format!("m{place}")).collect();
+        let mut chance = Random::stream(seed, "faults");
+        let mut machines: Vec<Machine> =
+            (0..options.members).map(|place| Machine::new(place, &names, &options)).collect();
+        for machine in &mut machines {
+            machine.drift = chance.between(0, 2 * options.drift) as i64 - options.drift as i64;
+        }
+        let mut world = World {
+            seed,
+            now: 0,
+            heap: crate::heap::Heap::new(),
+            machines,
+            network: Network::new(seed, &options),
+            chance,
+            disk_time: Random::stream(seed, "disk"),
+            load: Load::new(seed, &options),
+            watchers: Vec::new(),
+            raft: RaftChecks::default(),
+            history: History::new(),
+            leases: LeaseChecks::new(options.drift),
+            trace: Trace::default(),
+            counters: BTreeMap::new(),
+            disturbances: 0,
+            operator_waits: false,
+            damage_next: false,
+            settling: false,
+            probed: BTreeMap::new(),
+            violation: None,
+            options,
+        };
+        for place in 0..world.machines.len() {
+            let at = world.chance.below(SECOND);
+            world.heap.plan(at, Event::Start { place });
+        }
+        world.plan_clients();
+        world.heap.plan(10 * SECOND, Event::Strike);
+        if world.options.membership {
+            world.heap.plan(12 * SECOND, Event::Operator);
+        }
+        world
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    /// Lets time pass up to `until`, or to the first violation.
+    pub(crate) fn run_until(&mut self, until: u64) -> Checked {
+        while self.now < until {
+            let Some((at, event)) = self.heap.next() else { return violation("nothing happens any more") };
+            self.now = at;
+            self.happen(event);
+            if let Some(violation) = self.violation.take() {
+                return Err(violation);
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a violation. The first one counts.
+    pub(crate) fn judge(&mut self, checked: Checked) {
+        if let Err(violation) = checked {
+            self.violation.get_or_insert(violation);
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Turn { place, life } => self.turn(place, life),
+            Event::Work { place, life, part } => self.work(place, life, part),
+            Event::Message { from, to, message } => self.message(from, to, message),
+            Event::Snapshot { from, to, message, file } => self.snapshot(from, to, message, file),
+            Event::Told { place, input } => self.tell(place, input),
+            Event::Start { place } => self.start(place),
+            Event::Client { client } => self.client(client),
+            Event::Watcher { watcher } => self.watcher(watcher),
+            Event::Operator => self.operate(),
+            Event::Strike if self.settling => {}
+            Event::Strike => {
+                self.strike();
+                let gap = self.chance.around(self.options.fault_gap);
+                self.heap.plan(self.now + gap, Event::Strike);
+            }
+            Event::Flap { number } => self.flap(number),
+            Event::Mend { number } => self.mend(number),
+        }
+    }
+
+    fn start(&mut self, place: usize) {
+        let life_seed = self.chance.next();
+        let machine = &mut self.machines[place];
+        if machine.life.is_some() || machine.gone {
+            return;
+        }
+        self.trace.note(self.now, "start", &[place as u64]);
+        match machine.start(self.now, life_seed) {
+            Ok(()) => {
+                let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
+                let id = machine.id.0;
+                if let Some(figures) = figures {
+                    let checked = self.raft.started(id, &figures);
+                    self.judge(checked);
+                }
+                self.reach_changed();
+                self.after_step(place);
+            }
+            Err(_) if machine.disk.power_lost() => self.power_lost(place),
+            // A member that was removed may know it.
+            Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
+            Err(error) => {
+                let what = format!("{} does not start: {error}", machine.name);
+                self.judge(violation(what));
+            }
+        }
+    }
+
+    /// Plans what a machine does next.
+    pub(crate) fn touch(&mut self, place: usize) {
+        let machine = &mut self.machines[place];
+        let (paused, stalled) = (machine.paused_until, machine.stalled_until);
+        let due = match &machine.life {
+            None => return,
+            Some(life) if life.stepped.has_inputs() => Some(self.now + self.disk_time.below(TURN_DELAY_MAX)),
+            Some(life) => life.stepped.next_wake().map(|moment| machine.world_time(moment)),
+        };
+        let Some(life) = &mut machine.life else { return };
+        let spins = !life.stepped.has_inputs() && due.is_some_and(|due| due <= self.now);
+        life.spins = if spins { life.spins + 1 } else { 0 };
+        if life.spins > SPINS_MAX {
+            let what = format!("{} wants a turn at once, again and again", machine.name);
+            return self.judge(violation(what));
+        }
+        let due = due.map(|due| due.max(self.now + TURN_MIN).max(paused));
+        if let Some(due) = due
+            && life.turn_at.is_none_or(|at| due < at)
+        {
+            life.turn_at = Some(due);
+            self.heap.plan(due, Event::Turn { place, life: life.number });
+        }
+        for part in Part::ALL {
+            if !life.busy[part as usize] && life.stepped.take_jobs(part) {
+                life.busy[part as usize] = true;
+                let usual = self.options.disk_delay;
+                let takes = self.disk_time.between(usual / 4, usual);
+                let done = (self.now.max(stalled) + takes).max(paused);
+                self.heap.plan(done, Event::Work { place, life: life.number, part });
+            }
+        }
+    }
+
+    /// Whether the machine is paused; the event is planned again for when it goes on then.
+    fn is_paused(&mut self, place: usize, again: impl FnOnce() -> Event) -> bool {
+        let until = self.machines[place].paused_until;
+        let paused = until > self.now;
+        if paused {
+            self.heap.plan(until, again());
+        }
+        paused
+    }
+
+    fn turn(&mut self, place: usize, number: u64) {
+        let now = self.now;
+        let Some(life) = &mut self.machines[place].life else { return };
+        if life.number != number || life.turn_at != Some(now) {
+            return;
+        }
+        life.turn_at = None;
+        if self.machines[place].paused_until > now {
+            return self.touch(place);
+        }
+        self.machines[place].set_clock(now);
+        if let Some(life) = &mut self.machines[place].life {
+            life.stepped.turn();
+        }
+        self.after_step(place);
+    }
+
+    fn work(&mut self, place: usize, number: u64, part: Part) {
+        let now = self.now;
+        let stalled = self.machines[place].stalled_until;
+        if self.is_paused(place, || Event::Work { place, life: number, part }) {
+            return;
+        }
+        let machine = &mut self.machines[place];
+        let Some(life) = machine.life.as_mut().filter(|life| life.number == number) else { return };
+        if stalled > now && part != Part::Reader {
+            return self.heap.plan(stalled, Event::Work { place, life: number, part });
+        }
+        life.busy[part as usize] = false;
+        life.stepped.work(part);
+        self.trace.note(now, "work", &[place as u64, part as u64, machine.disk.io_count()]);
+        if machine.disk.power_lost() {
+            return self.power_lost(place);
+        }
+        self.touch(place);
+    }
+
+    /// After a turn of a core: checks what it stands at, sends what it wants sent, tells clients.
+    fn after_step(&mut self, place: usize) {
+        if self.machines[place].disk.power_lost() {
+            return self.power_lost(place);
+        }
+        let checked = self.absorb(place);
+        self.judge(checked);
+        self.send(place);
+        self.poll(place);
+        self.check_ended(place);
+        self.touch(place);
+    }
+
+    /// Takes what a member has newly applied into the model.
+    fn absorb(&mut self, place: usize) -> Checked {
+        let machine = &self.machines[place];
+        let id = machine.id.0;
+        let Some(life) = &machine.life else { return Ok(()) };
+        let Some(figures) = life.stepped.figures() else { return Ok(()) };
+        let facts = [place as u64, figures.term, figures.commit, figures.applied, figures.revision as u64];
+        self.trace.note(self.now, "turn", &facts);
+        let before = self.raft.applied_by(id);
+        if figures.applied > before {
+            let entries = life.stepped.entries(before + 1, figures.applied);
+            let new = self.raft.applied(id, &entries)?.to_vec();
+            for entry in &new {
+                self.apply(entry)?;
+            }
+            if figures.applied > self.raft.committed() {
+                return violation(format!("{id:x} applied {} from nowhere", figures.applied));
+            }
+        }
+        self.raft.stands(id, figures)
+    }
+
+    fn apply(&mut self, entry: &Entry) -> Checked {
+        if entry.kind != EntryKind::Normal || entry.data.is_empty() {
+            self.history.model.index = entry.index;
+            return Ok(());
+        }
+        let Ok(request) = proto::decode::<InternalRaftRequest>(entry.data.clone()) else {
+            return violation(format!("entry {} is no request", entry.index));
+        };
+        let id = request.header.as_ref().map_or(0, |header| header.id);
+        self.raft.proposal(id, entry.index)?;
+        for lease in self.history.model.apply(entry.index, request) {
+            self.leases.revoked(lease, self.now)?;
+        }
+        Ok(())
+    }
+
+    fn place_of(&self, id: u64) -> Option<usize> {
+        self.machines.iter().position(|machine| machine.id == MemberId(id))
+    }
+
+    /// Puts what a member sends on its way.
+    fn send(&mut self, from: usize) {
+        for sent in self.machines[from].door.take_sent() {
+            match sent {
+                Sent::Message(message) => {
+                    let checked = self.raft.sent(&message);
+                    self.judge(checked);
+                    let Some(to) = self.place_of(message.to) else { continue };
+                    // A transport over TCP gives up what it is not sure of, and raft counts on that: a proposal
+                    // that came twice would be applied twice, in etcd too.
+                    let may_repeat = message.kind != MessageKind::Propose;
+                    let ways = self.network.ways(from, to, may_repeat);
+                    if ways.is_empty() {
+                        self.unreachable(from, to);
+                    }
+                    for way in ways {
+                        let message = message.clone();
+                        self.heap.plan(self.now + way, Event::Message { from, to, message });
+                    }
+                }
+                Sent::Snapshot(message, image) => {
+                    let Some(to) = self.place_of(message.to) else { continue };
+                    let mut file = vec![0; image.len() as usize];
+                    let whole = image.read_at(0, &mut file).is_ok_and(|read| read == file.len());
+                    match self.network.ways(from, to, false).first() {
+                        Some(way) if whole => {
+                            self.count("database sent");
+                            let at = self.now + 10 * way;
+                            self.heap.plan(at, Event::Snapshot { from, to, message, file });
+                        }
+                        _ => self.snapshot_sent(from, message.to, false),
+                    }
+                }
+            }
+        }
+    }
+
+    fn unreachable(&mut self, from: usize, to: usize) {
+        let about = self.machines[to].id;
+        let machine = &mut self.machines[from];
+        if machine.unreachable_told_at + UNREACHABLE_PAUSE <= self.now {
+            machine.unreachable_told_at = self.now;
+            let input = PeerInput::Unreachable(about);
+            self.heap.plan(self.now + self.options.delay, Event::Told { place: from, input });
+        }
+    }
+
+    fn snapshot_sent(&mut self, from: usize, to: u64, delivered: bool) {
+        let input = PeerInput::SnapshotSent { to: MemberId(to), delivered };
+        self.heap.plan(self.now + self.options.delay, Event::Told { place: from, input });
+    }
+
+    fn tell(&mut self, place: usize, input: PeerInput) {
+        if let Some(life) = &self.machines[place].life {
+            life.stepped.handle().peer_input(input);
+            self.touch(place);
+        }
+    }
+
+    fn message(&mut self, from: usize, to: usize, message: Message) {
+        let Message { kind, term, index, commit, log_term, .. } = message;
+        let entries = message.entries.iter().fold(0, |sum, entry| sum ^ digest(&entry.data) ^ entry.index);
+        let facts = [from as u64, to as u64, kind as u64, term, index, commit, log_term, entries];
+        self.trace.note(self.now, "message", &facts);
+        if self.machines[to].life.is_none() || self.network.is_cut(from, to) {
+            return self.unreachable(from, to);
+        }
+        self.tell(to, PeerInput::Messages(vec![message]));
+    }
+
+    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>) {
+        let damaged = std::mem::take(&mut self.damage_next) && !file.is_empty();
+        if damaged {
+            let bit = self.chance.below(file.len() as u64 * 8);
+            file[(bit / 8) as usize] ^= 1 << (bit % 8);
+        }
+        let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
+        self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(&file)]);
+        let open = self.machines[to].life.is_some() && !self.network.is_cut(from, to);
+        let received = open && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
+        if self.machines[to].disk.power_lost() {
+            self.power_lost(to);
+        }
+        self.snapshot_sent(from, message.to, received);
+        if received {
+            self.count("database received");
+            self.tell(to, PeerInput::Messages(vec![message]));
+        }
+    }
+
+    /// Ways were cut or mended, members came or went: doors say who can be reached.
+    pub(crate) fn reach_changed(&mut self) {
+        for (one, other) in pairs(self.machines.len()) {
+            let open = self.machines[other].life.is_some()
+                && !self.network.is_cut(one, other)
+                && !self.network.is_cut(other, one);
+            let id = self.machines[other].id;
+            self.machines[one].set_clock(self.now);
+            self.machines[one].set_reach(id, open);
+        }
+    }
+}
