@@ -42,6 +42,9 @@ fn is_flag(row: &Row) -> bool {
     !is_removed(row) && row.status != "ignored legacy" && !row.flag.starts_with("help")
 }
 
+/// Flags that etcd does not have (contract/deviations.tsv).
+const OURS: [&str; 1] = ["auth-end-revoked-watches"];
+
 #[test]
 fn names_variables_keys_defaults_and_types() {
     let rows: Vec<_> = rows("etcd").into_iter().filter(is_flag).collect();
@@ -58,7 +61,7 @@ fn names_variables_keys_defaults_and_types() {
     }
     let known: BTreeSet<_> = rows.iter().map(|row| row.flag.as_str()).collect();
     let unknown: Vec<_> = flags().map(|flag| flag.name).filter(|name| !known.contains(name)).collect();
-    assert_eq!(unknown, [""; 0], "flags that the contract does not know");
+    assert_eq!(unknown, OURS, "flags that the contract does not know");
 }
 
 fn fits(flag: &Flag, kind: &str) -> bool {
