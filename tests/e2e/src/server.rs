@@ -158,6 +158,20 @@ impl Server {
         Server::spawn(TempDir::new().expect("a directory"), data.to_owned(), flags, &[])
     }
 
+    /// As [`Server::start`], for a server that cannot be asked in the clear: it only has to say that it serves.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn start_unasked(flags: &[&str]) -> Result<Server, Exit> {
+        let dir = TempDir::new().expect("a directory");
+        let data = dir.path().join("data");
+        let mut server = Server::launch(dir, data, flags, &[]);
+        match server.wait_said() {
+            Some(code) => Err(Exit { code, stdout: String::new(), stderr: server.log() }),
+            None => Ok(server),
+        }
+    }
+
     /// As [`Server::start`], with environment variables.
     ///
     /// # Panics
@@ -186,6 +200,16 @@ impl Server {
         flags: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Server, Exit> {
+        let mut server = Server::launch(dir, data, flags, environment);
+        if let Some(code) = server.wait_said() {
+            return Err(Exit { code, stdout: String::new(), stderr: server.log() });
+        }
+        let healthy = poll(|| server.get("/health").text().contains(r#""health":"true""#).then_some(()));
+        assert!(healthy.is_some(), "not healthy in time");
+        Ok(server)
+    }
+
+    fn launch(dir: TempDir, data: PathBuf, flags: &[&str], environment: &[(&str, &str)]) -> Server {
         let log = dir.path().join("log");
         let file = fs::File::create(&log).expect("a file for the log");
         let child = command()
@@ -197,15 +221,11 @@ impl Server {
             .stderr(file)
             .spawn()
             .expect("the program starts");
-        let mut server = Server { child, log, listeners: Listeners::default(), data, _dir: dir };
-        if let Some(code) = server.wait_ready() {
-            return Err(Exit { code, stdout: String::new(), stderr: server.log() });
-        }
-        Ok(server)
+        Server { child, log, listeners: Listeners::default(), data, _dir: dir }
     }
 
-    /// Waits until it serves; gives the exit code if it ended instead.
-    fn wait_ready(&mut self) -> Option<Option<i32>> {
+    /// Waits until it says that it serves; gives the exit code if it ended instead.
+    fn wait_said(&mut self) -> Option<Option<i32>> {
         let ended = poll(|| {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return Some(Some(status.code()));
@@ -214,14 +234,7 @@ impl Server {
             let said = self.log().contains("ready to serve client requests");
             (said && self.listeners.grpc.is_some() && self.listeners.http.is_some()).then_some(None)
         });
-        match ended {
-            Some(None) => {}
-            Some(Some(code)) => return Some(code),
-            None => panic!("not ready in time"),
-        }
-        let healthy = poll(|| self.get("/health").text().contains(r#""health":"true""#).then_some(()));
-        assert!(healthy.is_some(), "not healthy in time");
-        None
+        ended.expect("ready in time")
     }
 
     /// Where it listens.
@@ -339,7 +352,8 @@ fn listeners(log: &[serde_json::Value]) -> Listeners {
     let mut found = Listeners::default();
     for line in log {
         let text = line["msg"].as_str().unwrap_or_default();
-        let address = line["address"].as_str().unwrap_or_default().trim_start_matches("http://");
+        let address = line["address"].as_str().unwrap_or_default();
+        let address = address.trim_start_matches("http://").trim_start_matches("https://");
         let Some(address) = address.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
             continue;
         };
