@@ -198,6 +198,8 @@ pub struct Auth {
     pub bcrypt_cost: u32,
     /// Life of an unused simple token.
     pub token_ttl: Duration,
+    /// End open watches whose clients lose the permission to read what they watch. A flag of ours.
+    pub end_revoked_watches: bool,
 }
 
 /// Metrics, profiles, warnings, traces.

@@ -84,6 +84,7 @@ fn node(settings: &Settings) -> node::Config {
         fast_lease_keep_alive: gates.enabled(Gate::FastLeaseKeepAlive),
         lease_checkpoint_persist: gates.enabled(Gate::LeaseCheckpointPersist),
         learners_max: cluster.learners_max,
+        end_revoked_watches: settings.auth.end_revoked_watches,
         warning_apply: settings.monitoring.warning_apply,
         features: features.collect(),
         seed: seed(),

@@ -57,7 +57,8 @@ mod tests {
 
     fn chosen(token: &str) -> Result<node::TokenKind, String> {
         let token_ttl = Duration::from_secs(7);
-        let auth = config::Auth { token: token.into(), bcrypt_cost: 4, token_ttl };
+        let auth =
+            config::Auth { token: token.into(), bcrypt_cost: 4, token_ttl, end_revoked_watches: false };
         tokens(&auth).map(|(_, kind)| kind).map_err(|error| error.to_string())
     }
 

@@ -79,6 +79,8 @@ pub struct Config {
     pub learners_max: usize,
     /// What clients show to say who they are.
     pub tokens: TokenKind,
+    /// End open watches whose clients lose the permission to read what they watch.
+    pub end_revoked_watches: bool,
     /// Entries that take longer to apply are warned about.
     pub warning_apply: Duration,
     /// Bytes of pages that the backend keeps in memory.
@@ -174,6 +176,7 @@ impl Config {
             fast_lease_keep_alive: true,
             learners_max: 1,
             tokens: TokenKind::Simple { ttl: TOKEN_TTL_DEFAULT },
+            end_revoked_watches: false,
             warning_apply: Duration::from_millis(100),
             backend_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,

@@ -31,6 +31,7 @@ mod raft_log;
 mod ranges;
 mod reads;
 mod request_id;
+mod revoked;
 mod stall;
 mod tokens;
 mod told;
@@ -132,6 +133,8 @@ pub(crate) struct Core {
 struct OpenStream {
     mailbox: ReplyBox,
     caller: Caller,
+    /// Who that was found to be when a watcher was created; `None` before, and without authentication.
+    user: Option<String>,
     /// Requests that wait for the caller's token, in order.
     held: VecDeque<watch::Request>,
 }

@@ -29,6 +29,8 @@ pub(crate) mod websocket;
 
 pub(crate) use documents::{Documents, Inbound};
 pub(crate) use routes::is_ours;
+#[cfg(test)]
+pub(crate) use routes::route_of;
 pub(crate) use running::Tray;
 
 use running::Running;

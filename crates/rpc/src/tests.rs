@@ -9,6 +9,7 @@ mod gateway;
 mod http;
 mod keepalive;
 mod member;
+mod noninterference;
 mod peer;
 mod recipes;
 mod stop;

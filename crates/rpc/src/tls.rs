@@ -3,16 +3,20 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     client::verify_server_name,
     crypto::{CryptoProvider, ring},
-    server::{ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        NoServerSessionStorage, ParsedCertificate, VerifierBuilderError, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     version::{TLS12, TLS13},
 };
 use rustls_pki_types::{
@@ -192,7 +196,7 @@ pub(crate) struct Acceptor {
 
 struct Current {
     config: Arc<ServerConfig>,
-    seen: Vec<Option<(SystemTime, u64)>>,
+    seen: Vec<Option<Stamp>>,
 }
 
 impl Acceptor {
@@ -296,12 +300,27 @@ fn refuse_without_ca(tls: &Tls) -> Result<(), TlsError> {
     }
 }
 
-/// What tells that a file has changed.
-fn stamps(tls: &Tls) -> Vec<Option<(SystemTime, u64)>> {
+/// What tells that a file has changed. Time and length may be those of the file before: keys of one kind are of equal
+/// length, and copies keep their time. Its number and the time of the last change of any kind are not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    number: u64,
+    len: u64,
+    changed: (i64, i64),
+    modified: (i64, i64),
+}
+
+fn stamps(tls: &Tls) -> Vec<Option<Stamp>> {
+    let stamp = |meta: fs::Metadata| Stamp {
+        number: meta.ino(),
+        len: meta.len(),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+        modified: (meta.mtime(), meta.mtime_nsec()),
+    };
     [Some(&tls.cert), Some(&tls.key), tls.trusted_ca.as_ref(), tls.crl.as_ref()]
         .into_iter()
         .flatten()
-        .map(|path| fs::metadata(path).and_then(|meta| Ok((meta.modified()?, meta.len()))).ok())
+        .map(|path| fs::metadata(path).map(stamp).ok())
         .collect()
 }
 
@@ -310,7 +329,9 @@ fn server_config(tls: &Tls, side: TlsSide) -> Result<Arc<ServerConfig>, TlsError
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions(tls)?)
         .map_err(TlsError::Unusable)?;
-    let builder = match client_verifier(tls, provider)? {
+    let verifier = client_verifier(tls, provider)?;
+    let demands_certificates = verifier.is_some();
+    let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
@@ -319,6 +340,11 @@ fn server_config(tls: &Tls, side: TlsSide) -> Result<Arc<ServerConfig>, TlsError
         .with_single_cert(certificates(TlsSetting::Cert, &tls.cert)?, key)
         .map_err(|e| TlsError::Pair(tls.cert.clone(), tls.key.clone(), e))?;
     config.alpn_protocols = side.protocols();
+    if demands_certificates {
+        // A resumed session is not asked for its certificate, which may have ended meanwhile.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     Ok(Arc::new(config))
 }
 
@@ -382,9 +408,11 @@ fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>
     if !bytes.starts_with(b"-----BEGIN") {
         return Ok(vec![bytes.into()]);
     }
-    CertificateRevocationListDer::pem_slice_iter(&bytes)
+    let found = CertificateRevocationListDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| TlsError::Pem(TlsSetting::Crl, path.into(), e))
+        .map_err(|e| TlsError::Pem(TlsSetting::Crl, path.into(), e))?;
+    // Nobody names a file of something else to have nobody revoked.
+    if found.is_empty() { Err(TlsError::Empty(TlsSetting::Crl, path.into())) } else { Ok(found) }
 }
 
 fn pem_error(setting: TlsSetting, path: &Path, error: pem::Error) -> TlsError {

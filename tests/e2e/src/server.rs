@@ -158,6 +158,20 @@ impl Server {
         Server::spawn(TempDir::new().expect("a directory"), data.to_owned(), flags, &[])
     }
 
+    /// As [`Server::start`], for a server that cannot be asked in the clear: it only has to say that it serves.
+    ///
+    /// # Errors
+    /// How it ended.
+    pub fn start_unasked(flags: &[&str]) -> Result<Server, Exit> {
+        let dir = TempDir::new().expect("a directory");
+        let data = dir.path().join("data");
+        let mut server = Server::launch(dir, data, flags, &[]);
+        match server.wait_said() {
+            Some(code) => Err(Exit { code, stdout: String::new(), stderr: server.log() }),
+            None => Ok(server),
+        }
+    }
+
     /// As [`Server::start`], with environment variables.
     ///
     /// # Panics
@@ -187,9 +201,10 @@ impl Server {
         environment: &[(&str, &str)],
     ) -> Result<Server, Exit> {
         let mut server = Server::launch(dir, data, flags, environment);
-        if let Some(code) = server.wait_ready() {
+        if let Some(code) = server.wait_said() {
             return Err(Exit { code, stdout: String::new(), stderr: server.log() });
         }
+        server.wait_healthy();
         Ok(server)
     }
 
@@ -216,6 +231,20 @@ impl Server {
 
     /// Waits until it serves; gives the exit code if it ended instead.
     pub(crate) fn wait_ready(&mut self) -> Option<Option<i32>> {
+        let ended = self.wait_said();
+        if ended.is_none() {
+            self.wait_healthy();
+        }
+        ended
+    }
+
+    fn wait_healthy(&self) {
+        let healthy = poll(|| self.get("/health").text().contains(r#""health":"true""#).then_some(()));
+        assert!(healthy.is_some(), "not healthy in time");
+    }
+
+    /// Waits until it says that it serves; gives the exit code if it ended instead.
+    fn wait_said(&mut self) -> Option<Option<i32>> {
         let ended = poll(|| {
             if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
                 return Some(Some(status.code()));
@@ -224,14 +253,7 @@ impl Server {
             let said = self.log().contains("ready to serve client requests");
             (said && self.listeners.grpc.is_some() && self.listeners.http.is_some()).then_some(None)
         });
-        match ended {
-            Some(None) => {}
-            Some(Some(code)) => return Some(code),
-            None => panic!("not ready in time"),
-        }
-        let healthy = poll(|| self.get("/health").text().contains(r#""health":"true""#).then_some(()));
-        assert!(healthy.is_some(), "not healthy in time");
-        None
+        ended.expect("ready in time")
     }
 
     /// Reads from its log where it listens, of a server that need not be ready. `false` when it does not, for clients.
@@ -360,7 +382,8 @@ fn listeners(log: &[serde_json::Value]) -> Listeners {
     let mut found = Listeners::default();
     for line in log {
         let text = line["msg"].as_str().unwrap_or_default();
-        let address = line["address"].as_str().unwrap_or_default().trim_start_matches("http://");
+        let address = line["address"].as_str().unwrap_or_default();
+        let address = address.trim_start_matches("http://").trim_start_matches("https://");
         let Some(address) = address.parse::<SocketAddr>().ok().filter(|address| address.port() != 0) else {
             continue;
         };

@@ -316,7 +316,12 @@ fn auth(values: &Values, notices: &mut Vec<Notice>) -> Result<Auth, Problem> {
         COST
     });
     let ttl = values.unsigned("auth-token-ttl");
-    Ok(Auth { token, bcrypt_cost, token_ttl: Duration::from_secs(if ttl == 0 { TTL_SECS } else { ttl }) })
+    Ok(Auth {
+        token,
+        bcrypt_cost,
+        token_ttl: Duration::from_secs(if ttl == 0 { TTL_SECS } else { ttl }),
+        end_revoked_watches: values.bool("auth-end-revoked-watches"),
+    })
 }
 
 fn monitoring(values: &Values, log: &Log) -> Monitoring {

@@ -99,6 +99,12 @@ pub(super) const AUTH: &[Flag] = &[
     Flag::new("auth-token", Kind::Text, "simple", "Kind of tokens: simple, or jwt with its options."),
     Flag::new("bcrypt-cost", Kind::Unsigned, "10", "Cost of hashing passwords, 4 to 31; 10 when outside."),
     Flag::new("auth-token-ttl", Kind::Unsigned, "300", "Seconds for which an unused simple token lasts."),
+    Flag::new(
+        "auth-end-revoked-watches",
+        Kind::Bool,
+        "false",
+        "End open watches when their user loses the permission to read what they watch; etcd has no such flag and lets them go on.",
+    ),
 ];
 
 /// Settings of the configuration file that are no flags.

@@ -147,6 +147,7 @@ impl Core {
                     auth::Tokens::DropAll => self.tokens.clear(),
                 }
                 metrics().debugging_auth_revision.set(self.state.auth().revision() as i64);
+                self.end_revoked_watches();
             }
         }
         false

@@ -83,6 +83,8 @@ impl Core {
             self.hub.reset(self.state.store().revision(), self.state.store().compacted());
         }
         self.refresh_watch_header();
+        // What the snapshot brings is behind the changes of permissions that it brings.
+        self.end_revoked_watches();
         self.alarms_changed();
         self.meter_facts();
         self.use_membership();

@@ -35,7 +35,7 @@ impl Core {
         let jitter = interval.as_millis() as u64 * PROGRESS_JITTER_PERCENT / 100;
         let jitter = Duration::from_millis(if jitter == 0 { 0 } else { share % jitter });
         self.hub.open_stream(stream, interval + jitter, self.now);
-        self.streams.insert(stream, OpenStream { mailbox, caller, held: VecDeque::new() });
+        self.streams.insert(stream, OpenStream { mailbox, caller, user: None, held: VecDeque::new() });
         metrics().debugging_mvcc_watch_stream_total.add(1);
     }
 
@@ -93,7 +93,11 @@ impl Core {
                     range_end: range.end,
                     ..WatchCreateRequest::default()
                 };
-                self.judge(&subject, &wanted).map(|()| MayWatch::Yes)
+                self.judge(&subject, &wanted)?;
+                if let Some(open) = self.streams.get_mut(&stream) {
+                    open.user = Some(subject.user);
+                }
+                Ok(MayWatch::Yes)
             }
         }
     }

@@ -89,6 +89,10 @@ fn broken() -> Status {
     Status::new(Code::Internal, "stream terminated by RST_STREAM with error code: INTERNAL_ERROR")
 }
 
+/// A reply of a stream up to so many bytes leaves whole. Each has a chunk of its own, as upstream's have: there are
+/// clients that take every chunk for one document.
+const WHOLE_MAX: usize = 4 << 20;
+
 /// JSON of a reply takes so many times its bytes, mostly: base64 and names.
 const JSON_FACTOR: usize = 2;
 
@@ -101,6 +105,8 @@ struct Flow {
     prefix: Vec<u8>,
     /// The message under way, and how many bytes it lacks.
     writer: Option<(Writer, usize)>,
+    /// What came behind the message that was ended last.
+    rest: Bytes,
     /// JSON that may leave.
     ready: Vec<u8>,
     /// Whole messages so far.
@@ -119,6 +125,7 @@ impl Flow {
             style,
             prefix: Vec::with_capacity(PREFIX_LEN),
             writer: None,
+            rest: Bytes::new(),
             ready: Vec::new(),
             messages: 0,
             share,
@@ -127,12 +134,16 @@ impl Flow {
         }
     }
 
-    /// Adds what the next part of the replies gives; how they have ended, after the last.
+    /// Adds what the next part of the replies gives, at most to the end of a message; how they have ended, after the
+    /// last.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Option<Status>>> {
-        let part = match ready!(self.running.poll_part(cx)) {
-            Ok(part) => part,
-            Err(end) => return Poll::Ready(Err(end)),
-        };
+        let mut part = std::mem::take(&mut self.rest);
+        if part.is_empty() {
+            part = match ready!(self.running.poll_part(cx)) {
+                Ok(part) => part,
+                Err(end) => return Poll::Ready(Err(end)),
+            };
+        }
         if !self.hold(JSON_FACTOR * part.len()) {
             return Poll::Ready(Err(Some(Status::over_budget())));
         }
@@ -151,6 +162,9 @@ impl Flow {
                     let missing = u32::from_be_bytes(*length) as usize;
                     self.prefix.clear();
                     self.begin(missing)?;
+                    if self.writer.is_none() {
+                        break;
+                    }
                 }
                 continue;
             };
@@ -159,8 +173,10 @@ impl Flow {
             *missing -= piece.len();
             if *missing == 0 {
                 self.end()?;
+                break;
             }
         }
+        self.rest = part;
         Ok(())
     }
 
@@ -196,6 +212,12 @@ impl Flow {
         }
     }
 
+    /// Whether what is ready should leave now.
+    fn is_due(&self) -> bool {
+        let whole = self.style == Style::Message || self.writer.is_none() || self.over;
+        !self.ready.is_empty() && (whole || self.ready.len() >= WHOLE_MAX)
+    }
+
     /// What is left to say when replies have ended.
     fn farewell(&self, end: Option<Status>) -> io::Result<Option<Vec<u8>>> {
         match end {
@@ -216,7 +238,7 @@ impl Body for Flow {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         loop {
-            if !self.ready.is_empty() {
+            if self.is_due() {
                 let ready = std::mem::take(&mut self.ready);
                 return Poll::Ready(Some(Ok(Frame::data(ready.into()))));
             }
@@ -230,6 +252,52 @@ impl Body for Flow {
                     Err(error) => return Poll::Ready(Some(Err(error))),
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{budget::Budget, gateway::Tray};
+
+    /// A reply of a watch in gRPC's frame.
+    fn framed(watch_id: i64) -> Vec<u8> {
+        use prost::Message;
+        let reply = proto::etcdserverpb::WatchResponse { watch_id, ..Default::default() }.encode_to_vec();
+        [&[0][..], &(reply.len() as u32).to_be_bytes(), &reply].concat()
+    }
+
+    /// However the replies come, each leaves in one piece of its own.
+    #[tokio::test]
+    async fn each_reply_of_a_stream_is_one_chunk() {
+        let bytes: Vec<u8> = [0, 1, 300].into_iter().flat_map(framed).collect();
+        for size in 1..=bytes.len() {
+            let tray = Rc::new(Tray::default());
+            let (parts, source) = (bytes.clone(), Rc::clone(&tray));
+            let call = async move {
+                for part in parts.chunks(size) {
+                    poll_fn(|_| if source.is_free() { Poll::Ready(()) } else { Poll::Pending }).await;
+                    source.put(Bytes::copy_from_slice(part));
+                }
+                poll_fn(|_| if source.is_free() { Poll::Ready(()) } else { Poll::Pending }).await;
+                source.end(Some(Status::OK));
+            };
+            let running = Running::new(Box::pin(call), tray);
+            let (_, reply) = proto::json::method("/etcdserverpb.Watch/Watch").unwrap();
+            let share = Share::new(Budget::new(1 << 20));
+            let mut body = stream(running, reply, share).await.into_body();
+            let mut chunks = Vec::new();
+            while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+                let data = frame.unwrap().into_data().unwrap();
+                chunks.push(String::from_utf8(data.to_vec()).unwrap());
+            }
+            let expected = [
+                "{\"result\":{}}\n",
+                "{\"result\":{\"watch_id\":\"1\"}}\n",
+                "{\"result\":{\"watch_id\":\"300\"}}\n",
+            ];
+            assert_eq!(chunks, expected, "in parts of {size}");
         }
     }
 }

@@ -70,6 +70,13 @@ pub(crate) fn is_ours(path: &str) -> bool {
     path.starts_with(PREFIX) || path.starts_with(PREFIX_BETA)
 }
 
+/// A path of a method, if it has one.
+#[cfg(test)]
+pub(crate) fn route_of(method: Method) -> Option<String> {
+    let found = ROUTES.iter().find(|(_, routed)| *routed == method);
+    found.map(|(route, _)| format!("{PREFIX}{route}"))
+}
+
 /// The method of a request.
 ///
 /// # Errors

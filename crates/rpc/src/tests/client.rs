@@ -162,12 +162,17 @@ impl Inbox {
 
     /// The next message, or how the stream ended.
     pub(super) async fn next<P: Message + Default>(&mut self) -> Result<P, Outcome> {
+        Ok(P::decode(self.next_bytes().await?).unwrap())
+    }
+
+    /// As [`Inbox::next`], as it came.
+    pub(super) async fn next_bytes(&mut self) -> Result<Bytes, Outcome> {
         loop {
             if let Some(&[_, l0, l1, l2, l3]) = self.data.first_chunk::<5>() {
                 let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
                 if self.data.len() >= 5 + len {
                     self.data.advance(5);
-                    return Ok(P::decode(self.data.split_to(len)).unwrap());
+                    return Ok(self.data.split_to(len).freeze());
                 }
             }
             match soon(self.body.data()).await {
