@@ -8,7 +8,7 @@ use std::sync::{
 use proto::etcdserverpb::AlarmMember;
 use types::{ClusterId, MemberId};
 
-use super::Port;
+use super::{Port, holders::Holders};
 use crate::{inbox::Inbox, input::Input, peers::PeerInput};
 
 /// Figures that anybody may read at any time without asking the core.
@@ -27,6 +27,7 @@ pub struct Summary {
     learner: AtomicBool,
     auth_enabled: AtomicBool,
     texts: Mutex<Texts>,
+    holders: Holders,
 }
 
 /// What changes rarely.
@@ -65,6 +66,15 @@ impl Summary {
     /// Whether this member is a learner.
     pub fn is_learner(&self) -> bool {
         self.learner.load(Ordering::Relaxed)
+    }
+
+    /// Whom a simple token was made out to, as far as this member knows. Says nothing about whether it still counts.
+    pub fn user_of_token(&self, token: &str) -> Option<String> {
+        self.holders.user_of(token).map(|user| user.to_string())
+    }
+
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// Whether users have to show who they are.
