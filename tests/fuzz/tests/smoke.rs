@@ -85,7 +85,11 @@ fn operations_weigh_what_they_take() {
     fuzz::meter::start();
     let txn = proto::decode::<proto::etcdserverpb::TxnRequest>(bytes.clone()).unwrap();
     let used = fuzz::meter::peak();
-    println!("{} operations in {} bytes take {used}, and weigh {weight}", txn.success.len(), txn.encoded_len());
+    println!(
+        "{} operations in {} bytes take {used}, and weigh {weight}",
+        txn.success.len(),
+        txn.encoded_len()
+    );
     assert!(used > 100 * bytes.len(), "{used}: then nobody need weigh them");
     assert!(used <= weight && weight < 4 * used, "{used} {weight}");
 }

@@ -417,5 +417,8 @@ async fn what_a_request_takes_once_decoded_is_taken_out_of_the_budget_before() {
     }
     let many = Bytes::from([0x12, 0].repeat(2000));
     let refused = client.call("/etcdserverpb.KV/Txn", &[], framed(&many)).await.outcome;
-    assert_eq!(refused, (Code::InvalidArgument as i32, "etcdserver: too many operations in txn request".into()));
+    assert_eq!(
+        refused,
+        (Code::InvalidArgument as i32, "etcdserver: too many operations in txn request".into())
+    );
 }

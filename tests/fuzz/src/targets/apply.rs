@@ -157,5 +157,7 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.push([&[0][..], &entry].concat());
     }
     seeds.push(all);
+    // A downgrade to what is no version: the row could be written and not be read.
+    seeds.push([&[0][..], &long(b"\xb2\x51\x09\x08\x01\x12\x053.6.t")].concat());
     seeds
 }

@@ -309,6 +309,8 @@ fn walk(snapshot: &bolt::Snapshot) {
 fn db_seeds() -> Vec<Vec<u8>> {
     let pages = image().len() / 1024;
     let mut seeds = vec![vec![0], vec![1]];
+    // A child beyond all numbers, found by fuzzing.
+    seeds.push([&[0; 4][..], &[0xb5, 0x80, 0xca], &[0xff; 8], &[9]].concat());
     for page in 0..pages {
         // Head of a page, its first elements, and something in the middle.
         for at in [8u16, 16, 32, 48, 500] {
