@@ -387,7 +387,12 @@ fn select(range: &pb::RangeRequest, map: &Map) -> pb::RangeResponse {
         kvs.truncate(range.limit as usize);
     }
     if range.keys_only {
-        kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
+        // Answered from the key index, which knows no leases, unless values are needed for the order.
+        let from_index = range.sort_target() != SortTarget::Value;
+        for kv in &mut kvs {
+            kv.value = Bytes::new();
+            kv.lease = if from_index { 0 } else { kv.lease };
+        }
     }
     pb::RangeResponse { header: None, kvs, more, count }
 }
