@@ -13,6 +13,9 @@ const DEPTH_MAX: usize = 8;
 /// Elements of a list beyond these are left out.
 const ELEMENTS_MAX: usize = 64;
 
+/// Fields by number, with their values.
+type Chosen<'m> = BTreeMap<u32, (&'static Field, Vec<&'m [u8]>)>;
+
 /// How to write an outline.
 pub struct Outline<'a> {
     /// Names of fields to show, whatever message they are in. All others stay unseen, also those that later versions add.
@@ -65,12 +68,8 @@ impl Outline<'_> {
     }
 
     /// The values of the chosen fields by number, and whether some were left out.
-    fn chosen<'m>(
-        &self,
-        schema: &'static Schema,
-        message: &'m [u8],
-    ) -> (BTreeMap<u32, (&'static Field, Vec<&'m [u8]>)>, bool) {
-        let (mut found, mut cut) = (BTreeMap::<u32, (&Field, Vec<&[u8]>)>::new(), false);
+    fn chosen<'m>(&self, schema: &'static Schema, message: &'m [u8]) -> (Chosen<'m>, bool) {
+        let (mut found, mut cut) = (Chosen::new(), false);
         let mut at = 0;
         while at < message.len() {
             let Ok(key) = Key::read(message, &mut at) else { break };
