@@ -158,7 +158,7 @@ fn decode_and_judge(machine: &mut Machine, method: Method, subject: &Subject, by
         Method::RoleDelete => entry!(auth_role_delete: pb::AuthRoleDeleteRequest),
         Method::RoleGrantPermission => entry!(auth_role_grant_permission: pb::AuthRoleGrantPermissionRequest),
         Method::RoleRevokePermission => {
-            entry!(auth_role_revoke_permission: pb::AuthRoleRevokePermissionRequest)
+            entry!(auth_role_revoke_permission: pb::AuthRoleRevokePermissionRequest);
         }
         Method::Lock => drop(guarded!(v3lockpb::LockRequest, |_| true)),
         Method::Unlock => drop(guarded!(v3lockpb::UnlockRequest, |_| true)),

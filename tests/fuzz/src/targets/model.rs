@@ -33,8 +33,8 @@ type Map = BTreeMap<Bytes, KeyValue>;
 enum No {
     Compacted,
     Future,
-    NoKey,
-    NoLease,
+    KeyUnknown,
+    LeaseUnknown,
 }
 
 /// All revisions; the first map is that of `first`.
@@ -96,8 +96,8 @@ fn reason(rejection: &Rejection) -> Option<No> {
     match rejection {
         Rejection::Compacted => Some(No::Compacted),
         Rejection::FutureRevision => Some(No::Future),
-        Rejection::KeyNotFound => Some(No::NoKey),
-        Rejection::Lease(_) => Some(No::NoLease),
+        Rejection::KeyNotFound => Some(No::KeyUnknown),
+        Rejection::Lease(_) => Some(No::LeaseUnknown),
         _ => None,
     }
 }
@@ -250,10 +250,10 @@ impl Model {
                 }
                 Op::RequestPut(put) => {
                     if (put.ignore_value || put.ignore_lease) && !before.contains_key(&put.key) {
-                        return Err(No::NoKey);
+                        return Err(No::KeyUnknown);
                     }
                     if put.lease != 0 && put.lease != LEASE {
-                        return Err(No::NoLease);
+                        return Err(No::LeaseUnknown);
                     }
                 }
                 Op::RequestTxn(txn) => self.check(txn, before)?,
