@@ -367,6 +367,10 @@ fn select(range: &pb::RangeRequest, map: &Map) -> pb::RangeResponse {
     if range.count_only {
         return pb::RangeResponse { header: None, kvs: Vec::new(), more: false, count };
     }
+    if range.sort_order() == SortOrder::None && range.limit > 0 {
+        // Without an order the limit counts before the rows are sorted (contract/semantics.md 2.5).
+        kvs.truncate(range.limit as usize + 1);
+    }
     // Keys come in their order already; any other target without an order is sorted upwards.
     let upwards = range.sort_order() == SortOrder::Ascend
         || range.sort_order() == SortOrder::None && range.sort_target() != SortTarget::Key;
