@@ -117,9 +117,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// One past the last page.
+    /// One past the last page. The numbers may be a damaged page's: a run that has no end lies beyond any file.
     pub(crate) fn end(self) -> PageId {
-        self.start + self.len
+        self.start.saturating_add(self.len)
     }
 }
 
@@ -142,6 +142,12 @@ mod tests {
         assert_eq!(fnv1a(&[b""]), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(&[b"a"]), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fnv1a(&[b"foo", b"bar"]), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_run_without_an_end_lies_beyond_any_file() {
+        assert_eq!(Run { start: 7, len: 2 }.end(), 9);
+        assert_eq!(Run { start: PageId::MAX, len: 1 }.end(), PageId::MAX);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::{
     values::Given,
 };
 
+/// What aliases may stand for in all, in values and brackets: a few lines of them can stand for any amount.
+const ALIASED_MAX: usize = 2000;
+
 /// Why a file is no configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FileError {
@@ -58,6 +61,7 @@ fn read_yaml(bytes: &[u8]) -> Result<Json, FileError> {
     options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
     options.legacy_octal_numbers = true;
     options.with_snippet = false;
+    options.alias_limits.max_total_replayed_events = ALIASED_MAX;
     let documents: Vec<Json> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|e| FileError::Yaml(e.to_string()))?;
     Ok(documents.into_iter().next().unwrap_or(Json::Null))
@@ -234,6 +238,14 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), error, "{text}");
         }
+        // A few lines that stand for 59,049 values.
+        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+        for level in 1..5 {
+            let below = format!("*a{}", level - 1);
+            bomb.push_str(&format!("a{level}: &a{level} [{}]\n", vec![below; 9].join(",")));
+        }
+        let refused = parse(&bomb).unwrap_err().to_string();
+        assert!(refused.contains("alias"), "{refused}");
         assert!(
             parse("a: b: c").unwrap_err().to_string().starts_with("error converting YAML to JSON: yaml: ")
         );

@@ -32,9 +32,9 @@ pub use load::{Command, LoadError, Sources, default_host, load, read_file};
 pub use notice::{Notice, Severity};
 pub use places::same_places;
 pub use settings::{
-    Auth, AutoCompaction, Checks, Cluster, ClusterState, Compaction, Discovery, DiscoveryService, Emulate,
-    Keepalive, Limits, Listeners, Log, LogFormat, LogLevel, LogOutput, Member, Monitoring, Raft, Rotation,
-    Settings, Storage, Tls, TlsPolicy, TlsVersion, Tracing,
+    Audit, Auth, AutoCompaction, Checks, Cluster, ClusterState, Compaction, Discovery, DiscoveryService,
+    Emulate, Keepalive, Limits, Listeners, Log, LogFormat, LogLevel, LogOutput, Member, Monitoring, Raft,
+    Rotation, Settings, Storage, Tls, TlsPolicy, TlsVersion, Tracing,
 };
 pub use table::{FILE_ONLY, GONE, IGNORED, RENAMED, Renamed, Replacement, SECTIONS, Section, flags};
 pub use url::{Scheme, Url, UrlError};

@@ -215,6 +215,17 @@ pub struct Monitoring {
     pub warning_apply: Duration,
     /// OpenTelemetry; `None` when off.
     pub tracing: Option<Tracing>,
+    /// The audit log; `None` when off.
+    pub audit: Option<Audit>,
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Its file; `None` for standard error.
+    pub file: Option<PathBuf>,
+    /// Show sums instead of keys.
+    pub redact_keys: bool,
 }
 
 /// OpenTelemetry.

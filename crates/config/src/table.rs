@@ -35,6 +35,7 @@ pub const SECTIONS: &[Section] = &[
     Section { title: "Distributed tracing", flags: operation::TRACING },
     Section { title: "Features", flags: operation::FEATURES },
     Section { title: "Unsafe feature", flags: operation::UNSAFE },
+    Section { title: "Mainstay", flags: operation::OWN },
 ];
 
 /// Settings that only the configuration file has; their name is their path in it.

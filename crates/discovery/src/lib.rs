@@ -4,6 +4,8 @@
 //! until as many are there as the token's size says. [`from_dns`] asks DNS for SRV records. Both give the text that
 //! `--initial-cluster` would have had (contract/semantics.md 8.11, 8.12).
 
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod registry;
 mod service;
 mod srv;

@@ -161,6 +161,7 @@ fn network(settings: &Settings) -> Network {
         cors: listeners.cors.clone(),
         host_whitelist: listeners.host_whitelist.clone(),
         gateway: listeners.grpc_gateway,
+        audit: settings.monitoring.audit.clone(),
     }
 }
 
@@ -177,6 +178,7 @@ pub(crate) fn network_defaults() -> Network {
         cors: Vec::new(),
         host_whitelist: Vec::new(),
         gateway: true,
+        audit: None,
     }
 }
 

@@ -157,6 +157,8 @@ pub struct Network {
     pub host_whitelist: Vec<String>,
     /// `--enable-grpc-gateway`.
     pub gateway: bool,
+    /// `--mainstay-audit-log`.
+    pub audit: Option<config::Audit>,
 }
 
 /// A running server.
@@ -171,6 +173,7 @@ pub struct Running {
     grace: Duration,
     /// Compares this member with the others.
     checks: Option<JoinHandle<()>>,
+    audit: Option<Arc<rpc::AuditLog>>,
 }
 
 impl Running {
@@ -184,6 +187,7 @@ impl Running {
         let (for_peers, for_clients) = split(&network.listen);
         let peer_sockets = rpc::open(&for_peers)?;
         let sockets = rpc::open(&for_clients)?;
+        let audit = network.audit.clone().map(open_audit_log).transpose()?;
         let election_timeout = config.tick * config.election_ticks;
         let patience = config.request_timeout();
         let check_first = checks.initial && !node::is_new(&config, &RealDisk)?;
@@ -224,7 +228,8 @@ impl Running {
             }
             line!(Warn, "the member has not published itself yet", "took" => format!("{:?}", begun.elapsed()));
         }
-        let config = rpc_config(&network, election_timeout, &member.handle(), Arc::clone(&counters));
+        let mut config = rpc_config(&network, election_timeout, &member.handle(), Arc::clone(&counters));
+        config.audit = audit.clone();
         let checks = match questions.clone() {
             Some(questions) => corruption::start(checks, &handle, questions, patience)?,
             None => None,
@@ -243,7 +248,7 @@ impl Running {
         line!(Info, "ready to serve client requests");
         let addresses = peers.addresses().iter().chain(clients.addresses()).cloned().collect();
         let grace = GRACE + 2 * election_timeout;
-        Ok(Running { member, peers, clients, addresses, grace, checks })
+        Ok(Running { member, peers, clients, addresses, grace, checks, audit })
     }
 
     /// Whether the member has ended by itself.
@@ -262,12 +267,23 @@ impl Running {
     /// Why the member could not go on.
     pub fn stop(self) -> Result<()> {
         self.clients.shutdown(self.grace);
+        if let Some(audit) = &self.audit {
+            audit.close();
+        }
         let stopped = self.member.stop();
         // It ends with the member; if it panicked, it has said so.
         let _ = self.checks.map(JoinHandle::join);
         self.peers.shutdown(Duration::ZERO);
         stopped.map_err(anyhow::Error::msg)
     }
+}
+
+fn open_audit_log(settings: config::Audit) -> Result<Arc<rpc::AuditLog>> {
+    let name = settings.file.as_ref().map_or("standard error".into(), |path| path.display().to_string());
+    let output = settings.file.map_or(rpc::AuditOutput::Stderr, rpc::AuditOutput::File);
+    let log = rpc::AuditLog::start(output, settings.redact_keys)
+        .with_context(|| format!("the audit log {name} cannot be opened"))?;
+    Ok(Arc::new(log))
 }
 
 /// What other members connect to, and what all others do. The plan has them in this order.
@@ -342,6 +358,7 @@ fn rpc_config(
             between_members: None,
         },
         notify: Arc::new(notify),
+        audit: None,
     }
 }
 

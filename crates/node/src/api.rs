@@ -5,6 +5,7 @@
 pub(crate) mod call;
 mod error;
 mod handle;
+pub(crate) mod holders;
 pub(crate) mod mailbox;
 pub(crate) mod port;
 pub(crate) mod range_reply;

@@ -24,6 +24,8 @@
 mod compat;
 mod config;
 mod dial;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod incoming;
 mod join;
 mod joinable;

@@ -2,18 +2,21 @@
 //!
 //! One module per protobuf package. `bytes` fields are [`bytes::Bytes`]: a decoded message may share the
 //! buffer it was decoded from, so whoever keeps one for long must own that buffer or copy.
-//! [`decode`] reads what others wrote, as tolerantly as etcd does. [`json`] is the JSON form of messages, as Go's
+//! [`decode`] reads what others wrote, as tolerantly as etcd does; [`weight`] says before what that takes. [`json`] is the JSON form of messages, as Go's
 //! protobuf library writes and reads it. `raft` converts between the log records of
 //! [`types::raft`] and their wire form.
 #![allow(missing_docs, reason = "generated code; the fields are described in contract/*.tsv")]
 
 mod decode;
 pub mod json;
+pub mod outline;
 pub mod raft;
 mod schema;
 mod txn;
+mod weight;
 
 pub use decode::{DEPTH_MAX, Malformed, STACK_BYTES, decode};
+pub use weight::weight;
 
 macro_rules! package {
     ($name:ident $(, $by_hand:path)?) => {

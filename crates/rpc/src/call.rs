@@ -10,6 +10,7 @@ use proto::Malformed;
 use tokio::time::{Instant, timeout};
 
 use crate::{
+    audit::Trail,
     budget::Hold,
     connection::Peer,
     exchange::{End, Exchange, GrpcLine, Line, trailers_only},
@@ -28,16 +29,20 @@ use crate::{
 const PIECE: usize = 64 << 10;
 /// A reply up to this many bytes leaves as one piece.
 const SMALL: usize = 16 << 10;
+/// Messages up to this many bytes are not weighed before they are decoded.
+const WEIGHED_BYTES_MIN: usize = 512;
 /// Key of `RangeStreamResponse.range_response`.
 const KEY_RANGE_RESPONSE: u8 = 0x0a;
 
 /// A call under way.
-pub(crate) struct Call<M> {
+pub(crate) struct Call<M: Member> {
     pub(crate) thread: Rc<Thread<M>>,
     pub(crate) method: Method,
     pub(crate) caller: Caller,
     pub(crate) messages: Messages,
     pub(crate) exchange: Exchange,
+    /// For its line in the audit log.
+    pub(crate) trail: Option<Box<Trail>>,
     /// What its replies take of the budget.
     hold: Option<Hold>,
     needs_leader: bool,
@@ -98,7 +103,7 @@ impl<M: Member> Call<M> {
         let common_name = if head.from_gateway { None } else { peer.common_name.clone() };
         let messages =
             Framed::new(body, encoding, thread.common.message_bytes_max(), Rc::clone(&thread.share));
-        Some(Call::new(thread, method, head, common_name, Messages::Framed(messages), exchange))
+        Some(Call::new(thread, method, head, common_name, &peer.remote, Messages::Framed(messages), exchange))
     }
 
     /// A call that the JSON gateway makes in the name of a client; its replies go on `tray`.
@@ -106,12 +111,13 @@ impl<M: Member> Call<M> {
         thread: &Rc<Thread<M>>,
         method: Method,
         head: Head,
+        remote: &str,
         documents: Documents,
         tray: Rc<Tray>,
     ) -> Call<M> {
         let deadline = head.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let exchange = Exchange::new(Line::Gateway(tray), Encoding::Identity, deadline);
-        Call::new(thread, method, head, None, Messages::Json(documents), exchange)
+        Call::new(thread, method, head, None, remote, Messages::Json(documents), exchange)
     }
 
     fn new(
@@ -119,18 +125,24 @@ impl<M: Member> Call<M> {
         method: Method,
         head: Head,
         common_name: Option<String>,
+        remote: &str,
         messages: Messages,
         exchange: Exchange,
     ) -> Call<M> {
+        let translated = matches!(messages, Messages::Json(_));
+        let caller = thread.common.caller(head.token, common_name);
+        let trail = thread.common.audit.as_ref();
+        let trail = trail.and_then(|log| Trail::new(log, method, &caller, remote, translated));
         let version = match &head.api_version {
             Some(value) => std::str::from_utf8(value.as_bytes()).ok(),
             None => Some("unknown"),
         };
         Call {
             method,
-            caller: thread.common.caller(head.token, common_name),
+            caller,
             messages,
             exchange,
+            trail,
             hold: None,
             needs_leader: head.needs_leader,
             api_version: version.map(|version| thread.shard.version(version)),
@@ -144,8 +156,20 @@ impl<M: Member> Call<M> {
     /// Serves the call to its end.
     pub(crate) async fn run(&mut self) {
         let result = service::dispatch(self).await;
+        let error = match (&result, &self.trail) {
+            (Err(End::Failed(status)), Some(_)) => Some(status.message.clone()),
+            _ => None,
+        };
         let code = self.exchange.finish(result);
         self.count_end(code);
+        self.leave_trail(code, error.as_deref());
+    }
+
+    /// Writes the call's line, once.
+    fn leave_trail(&mut self, code: Code, error: Option<&str>) {
+        if let Some(trail) = self.trail.take() {
+            trail.ended(&self.thread.member, code, error);
+        }
     }
 
     /// The request of a unary call, whose handler begins with it.
@@ -163,6 +187,13 @@ impl<M: Member> Call<M> {
         if bytes.len() > SMALL {
             // A call waits long for the log; its bytes should not block the calls behind it.
             self.messages.release();
+        }
+        if let Some(trail) = &self.trail {
+            trail.asked(&Q::full_name(), &bytes);
+        }
+        let weight = weight_of::<Q>(&bytes);
+        if weight > 0 {
+            self.hold_bytes(weight)?;
         }
         let request = decode(&self.thread, bytes).map_err(Status::unary_not_protobuf)?;
         self.begin();
@@ -187,7 +218,7 @@ impl<M: Member> Call<M> {
     pub(crate) async fn next_request<Q: Message + Name + Default>(&mut self) -> Result<Option<Q>, End> {
         self.receiving = true;
         let next = self.exchange.wait(pin!(self.messages.next())).await?;
-        let request = decode_next(&self.thread, self.method, next)?;
+        let request = decode_next(&self.thread, self.trail.as_deref(), self.method, next)?;
         self.receiving = request.is_none();
         Ok(request)
     }
@@ -254,6 +285,9 @@ impl<M: Member> Call<M> {
     /// # Errors
     /// What ends the call.
     pub(crate) async fn send(&mut self, reply: &impl Message) -> Result<(), End> {
+        if let Some(trail) = &self.trail {
+            trail.answered(&reply.encode_to_vec());
+        }
         let framed = message::frame(reply, self.exchange.encoding())?;
         self.count_sent(framed.len() - PREFIX_LEN);
         self.hold_bytes(framed.len())?;
@@ -288,6 +322,9 @@ impl<M: Member> Call<M> {
         while left > 0 && first.len() < SMALL {
             let next = next_piece(&mut body, SMALL - first.len(), &mut left).await?;
             first.put_slice(&next);
+        }
+        if let Some(trail) = &self.trail {
+            trail.answered(&first[PREFIX_LEN + wrapper.len()..]);
         }
         self.count_sent(total);
         if left == 0 {
@@ -324,7 +361,7 @@ impl<M: Member> Call<M> {
     }
 }
 
-impl<M> Call<M> {
+impl<M: Member> Call<M> {
     /// Counts the end of a call whose handler began, once (upstream: go-grpc-middleware interceptors/server.go).
     fn count_end(&mut self, code: Code) {
         let Some(started) = self.started.take() else { return };
@@ -344,10 +381,11 @@ impl<M> Call<M> {
     }
 }
 
-impl<M> Drop for Call<M> {
+impl<M: Member> Drop for Call<M> {
     /// A call that is dropped half-way has lost its connection.
     fn drop(&mut self) {
         self.count_end(Code::Canceled);
+        self.leave_trail(Code::Canceled, None);
     }
 }
 
@@ -357,10 +395,15 @@ impl<M> Drop for Call<M> {
 /// What ends the call.
 pub(crate) fn decode_next<M, Q: Message + Name + Default>(
     thread: &Thread<M>,
+    trail: Option<&Trail>,
     method: Method,
     next: Result<Option<Bytes>, ReadError>,
 ) -> Result<Option<Q>, End> {
+    if let (Some(trail), Ok(Some(message))) = (trail, &next) {
+        trail.asked(&Q::full_name(), message);
+    }
     let refused = match next {
+        Ok(Some(bytes)) if thread.share.hold(weight_of::<Q>(&bytes)).is_none() => Status::over_budget(),
         Ok(Some(bytes)) => match decode(thread, bytes) {
             Ok(request) => {
                 thread.shard.method(method).received.add(1);
@@ -375,6 +418,11 @@ pub(crate) fn decode_next<M, Q: Message + Name + Default>(
     };
     thread.shard.count_receive_failure(method);
     Err(refused.into())
+}
+
+/// What a message takes beyond its bytes; small ones cannot take much.
+fn weight_of<Q: Name>(bytes: &[u8]) -> usize {
+    if bytes.len() > WEIGHED_BYTES_MIN { proto::weight(&Q::full_name(), bytes) } else { 0 }
 }
 
 fn decode<M, Q: Message + Name + Default>(thread: &Thread<M>, bytes: Bytes) -> Result<Q, Malformed> {

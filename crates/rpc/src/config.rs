@@ -8,7 +8,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::{member::Caller, metrics::Metrics, passwords::Passwords, tokens::Tokens};
+use crate::{audit::AuditLog, member::Caller, metrics::Metrics, passwords::Passwords, tokens::Tokens};
 
 /// Where to listen, and how: what [`crate::open`] needs to know.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +44,8 @@ pub struct Config {
     pub pages: Pages,
     /// Told about things that operators should read in the log.
     pub notify: Arc<dyn Fn(Notice) + Send + Sync>,
+    /// Where each call leaves a line, when wanted.
+    pub audit: Option<Arc<AuditLog>>,
 }
 
 /// Where clients connect.
@@ -335,6 +337,7 @@ pub(crate) struct Common {
     pub(crate) pages: Pages,
     pub(crate) notify: Arc<dyn Fn(Notice) + Send + Sync>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: Option<Arc<AuditLog>>,
     /// Some moment, for where a time is not wanted.
     pub(crate) epoch: Instant,
 }

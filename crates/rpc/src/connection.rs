@@ -198,7 +198,7 @@ async fn serve_http2<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stream: R
 
 /// What a request is for.
 #[expect(clippy::large_enum_variant, reason = "almost every one is a call")]
-enum Work<M> {
+enum Work<M: Member> {
     Call(Call<M>),
     /// Rare, so its state should not make that of a call larger.
     Page(Pin<Box<dyn Future<Output = ()>>>),

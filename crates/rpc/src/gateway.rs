@@ -22,6 +22,8 @@ use crate::{
 mod answer;
 mod documents;
 mod errors;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod metadata;
 mod routes;
 mod running;
@@ -53,10 +55,11 @@ pub(crate) fn refuses<M: Member>(thread: &Thread<M>, peer: &Peer) -> Option<&'st
 /// Answers a request. What it asks for ends when the answer is dropped.
 pub(crate) async fn serve<M: Member>(
     thread: &Rc<Thread<M>>,
+    remote: &str,
     request: &Parts,
     body: Inbound,
 ) -> Response<Streamed> {
-    match translate(thread, request, body).await {
+    match translate(thread, remote, request, body).await {
         Ok((running, method)) => {
             let share = Rc::clone(&thread.share);
             let reply = types_of(method).1;
@@ -71,6 +74,7 @@ pub(crate) async fn serve<M: Member>(
 
 async fn translate<M: Member>(
     thread: &Rc<Thread<M>>,
+    remote: &str,
     request: &Parts,
     body: Inbound,
 ) -> Result<(Running, Method), (StatusCode, Status)> {
@@ -86,7 +90,7 @@ async fn translate<M: Member>(
         return Err(refused(Reason::ContextDeadline.into()));
     }
     let tray = Rc::new(Tray::default());
-    let mut call = Call::translated(thread, method, head, documents, Rc::clone(&tray));
+    let mut call = Call::translated(thread, method, head, remote, documents, Rc::clone(&tray));
     let call = async move { call.run().await };
     Ok((Running::new(Box::pin(call), tray), method))
 }

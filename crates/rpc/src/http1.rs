@@ -81,7 +81,7 @@ pub(crate) async fn serve<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stre
     let parts = connection.into_parts();
     let mut stream = parts.io.into_inner().stream;
     match opening.take() {
-        Some(opening) => websocket::run(&thread, opening, stream, parts.read_buf).await,
+        Some(opening) => websocket::run(&thread, &peer.remote, opening, stream, parts.read_buf).await,
         // Errors change nothing any more.
         None => drop(timeout(WRITE_TIMEOUT, stream.shutdown()).await),
     }
@@ -119,7 +119,7 @@ async fn respond<M: Member>(
             Err(status) => websocket::refusal(status).map(pages::whole),
         }
     } else {
-        gateway::serve(thread, &parts, Inbound::Http1(body)).await
+        gateway::serve(thread, &peer.remote, &parts, Inbound::Http1(body)).await
     };
     response.headers_mut().extend(cors);
     let in_time = response.extensions().get::<InTime>().is_some();

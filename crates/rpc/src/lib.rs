@@ -11,6 +11,8 @@
 //! [`open`] opens the listeners that [`Listen`] says, [`serve`] starts the threads as [`Config`] says; [`Metrics`]
 //! counts. The crate knows a member only through the trait [`Member`].
 //!
+//! While the [`AuditLog`] is on, each call leaves a line in it.
+//!
 //! The JSON gateway ([`gateway`](self)) translates requests over HTTP/1.1, HTTP/2 and WebSocket into calls like
 //! any other, and their replies back.
 //!
@@ -18,6 +20,7 @@
 //! gRPC reflection, pprof pages, raft's streams (`peer`).
 #![allow(async_fn_in_trait, reason = "futures stay on their network thread; callers need no bounds on them")]
 
+mod audit;
 mod authority;
 mod budget;
 mod call;
@@ -27,6 +30,8 @@ mod der;
 mod exchange;
 mod forward;
 mod frame_scan;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod gateway;
 mod head;
 mod heartbeat;
@@ -54,6 +59,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use audit::{AuditLog, AuditOutput};
 pub use config::{
     Address, BetweenMembers, Config, Keepalive, Limits, Listen, Listener, MESSAGE_OVERHEAD, MetricsPage,
     Notice, Pages, StreamedBody, Tls, TlsVersion, Traffic, UrlError, Versions,

@@ -98,6 +98,8 @@ pub trait Member: Clone + 'static {
     fn is_learner(&self) -> bool;
     /// Whether users have to show who they are. Cheap.
     fn auth_enabled(&self) -> bool;
+    /// Whom a simple token was made out to, as far as this member knows; for the audit log alone. Cheap.
+    fn user_of_token(&self, token: &str) -> Option<String>;
     /// The active alarms as this member knows them; needs no quorum.
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason>;
 

@@ -205,7 +205,7 @@ impl Framed {
 }
 
 /// Decompresses at most `len_max` bytes.
-fn gunzip(message: &[u8], len_max: usize) -> Result<Bytes, Status> {
+pub(crate) fn gunzip(message: &[u8], len_max: usize) -> Result<Bytes, Status> {
     let mut out = Vec::new();
     let mut limited = GzDecoder::new(message).take(len_max as u64 + 1);
     if let Err(error) = limited.read_to_end(&mut out) {

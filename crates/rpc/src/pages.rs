@@ -120,7 +120,7 @@ async fn answer_http2<M: Member>(
     match self::respond(thread, peer, parts).await {
         Turn::Page(page) => page.map(whole),
         Turn::Gateway(cors) => {
-            let mut response = gateway::serve(thread, parts, Inbound::Http2(body)).await;
+            let mut response = gateway::serve(thread, &peer.remote, parts, Inbound::Http2(body)).await;
             response.headers_mut().extend(cors);
             response
         }
@@ -333,6 +333,19 @@ pub(crate) fn error_page(status: StatusCode, text: &str) -> Page {
 
 fn header(headers: &HeaderMap, name: HeaderName) -> Cow<'_, str> {
     headers.get(name).map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
+}
+
+/// The parameters of a page.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_query(request: &Parts) {
+    let _ = query_values(request, "exclude");
+    let _ = health::checks_of(request.uri.path());
+}
+
+/// JSON in the body of a member's question.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_revision(json: &[u8]) {
+    let _ = peer::checks::asked_revision(json);
 }
 
 /// The values of a query parameter, decoded, in order.

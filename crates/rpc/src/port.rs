@@ -139,6 +139,10 @@ impl Member for Door {
         self.summary.auth_enabled()
     }
 
+    fn user_of_token(&self, token: &str) -> Option<String> {
+        self.summary.user_of_token(token)
+    }
+
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason> {
         Ok(self.summary.alarms())
     }

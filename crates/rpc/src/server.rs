@@ -120,6 +120,7 @@ impl Shared {
                 pages: config.pages.clone(),
                 notify: Arc::clone(&config.notify),
                 metrics: Arc::clone(metrics),
+                audit: config.audit.clone(),
                 epoch: Instant::now(),
             }),
         }

@@ -1,5 +1,6 @@
 //! The whole crate against a member in memory: a raw HTTP/2 client sends what real and broken clients send.
 
+mod audit;
 mod bench;
 mod client;
 mod counts;
@@ -88,6 +89,7 @@ fn defaults() -> Config {
             between_members: None,
         },
         notify: Arc::new(|_| {}),
+        audit: None,
     }
 }
 

@@ -405,14 +405,37 @@ fn certificates(setting: TlsSetting, path: &Path) -> Result<Vec<CertificateDer<'
 /// Revocation lists in PEM, or one in DER.
 fn revocations(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
     let bytes = fs::read(path).map_err(|e| TlsError::File(TlsSetting::Crl, path.into(), e))?;
+    let found = revocations_in(bytes).map_err(|e| TlsError::Pem(TlsSetting::Crl, path.into(), e))?;
+    // Nobody names a file of something else to have nobody revoked.
+    if found.is_empty() { Err(TlsError::Empty(TlsSetting::Crl, path.into())) } else { Ok(found) }
+}
+
+fn revocations_in(bytes: Vec<u8>) -> Result<Vec<CertificateRevocationListDer<'static>>, pem::Error> {
     if !bytes.starts_with(b"-----BEGIN") {
         return Ok(vec![bytes.into()]);
     }
-    let found = CertificateRevocationListDer::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| TlsError::Pem(TlsSetting::Crl, path.into(), e))?;
-    // Nobody names a file of something else to have nobody revoked.
-    if found.is_empty() { Err(TlsError::Empty(TlsSetting::Crl, path.into())) } else { Ok(found) }
+    CertificateRevocationListDer::pem_slice_iter(&bytes).collect()
+}
+
+/// Whatever stands in a file of certificates, of a key, or of revocation lists for the authority `ca`.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz_file(bytes: &[u8], ca: &CertificateDer<'static>) {
+    let certificates =
+        CertificateDer::pem_slice_iter(bytes).collect::<Result<Vec<_>, _>>().unwrap_or_default();
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        let _ = roots.add(certificate);
+    }
+    if let Ok(key) = PrivateKeyDer::from_pem_slice(bytes) {
+        let _ = rustls::crypto::ring::sign::any_supported_type(&key);
+    }
+    let Ok(revocations) = revocations_in(bytes.to_vec()) else { return };
+    let mut roots = RootCertStore::empty();
+    if roots.add(ca.clone()).is_ok() {
+        let provider = Arc::new(ring::default_provider());
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let _ = builder.with_crls(revocations).allow_unknown_revocation_status().build();
+    }
 }
 
 fn pem_error(setting: TlsSetting, path: &Path, error: pem::Error) -> TlsError {

@@ -226,6 +226,7 @@ metrics! {
     grpc_server_msg_sent_total: Family<Counter> = "grpc_server_msg_sent_total", "Messages sent.", ["grpc_type", "grpc_service", "grpc_method"], &[];
     grpc_server_handling_seconds: Family<Histogram> = "grpc_server_handling_seconds", "RPC latency; ONLY with --metrics=extensive, so alert etcdGRPCRequestsSlow needs it.", ["grpc_type", "grpc_service", "grpc_method"], BUCKETS_0_005_TO_10;
     promhttp_metric_handler_requests_total: Family<Counter> = "promhttp_metric_handler_requests_total", "Scrapes by HTTP code.", ["code"], &[];
+    audit_lines_dropped_total: Counter = "mainstay_audit_lines_dropped_total", "Lines of the audit log that were dropped.", [], &[];
     promhttp_metric_handler_requests_in_flight: Gauge = "promhttp_metric_handler_requests_in_flight", "Scrapes in flight.", [], &[];
 }
 

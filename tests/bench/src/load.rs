@@ -7,9 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use prost::Message;
-use proto::etcdserverpb::{PutRequest, RangeRequest};
+use proto::etcdserverpb::{
+    AuthEnableRequest, AuthRoleAddRequest, AuthUserAddRequest, AuthUserGrantRoleRequest, AuthenticateRequest,
+    PutRequest, RangeRequest,
+};
 use tokio::task::LocalSet;
 
 use crate::client::Client;
@@ -23,6 +26,8 @@ pub(crate) enum Kind {
     Get,
     /// All keys of the list, in one answer.
     List,
+    /// A login, always of the same user: after the first one the password is remembered.
+    Login,
 }
 
 impl Kind {
@@ -31,6 +36,7 @@ impl Kind {
             "put" => Some(Kind::Put),
             "get" => Some(Kind::Get),
             "list" => Some(Kind::List),
+            "login" => Some(Kind::Login),
             _ => None,
         }
     }
@@ -125,6 +131,10 @@ async fn drive(addresses: &[String], load: Load) -> Result<Outcome> {
     for address in addresses.iter().cycle().take(load.connections) {
         clients.push(Client::connect(address).await?);
     }
+    if load.kind == Kind::Login {
+        let first = clients.first().context("a load without connections")?;
+        make_user(first).await?;
+    }
     let begun = Instant::now();
     let mut workers = Vec::new();
     for client in &clients {
@@ -143,6 +153,30 @@ async fn drive(addresses: &[String], load: Load) -> Result<Outcome> {
         Duration::from_micros(latencies.get(place).copied().unwrap_or(0).into())
     };
     Ok(Outcome { requests: load.requests, seconds, p50: at(0.5), p99: at(0.99) })
+}
+
+const USER: &str = "root";
+const PASSWORD: &str = "bench";
+const LOGIN: &str = "/etcdserverpb.Auth/Authenticate";
+
+fn login() -> Vec<u8> {
+    AuthenticateRequest { name: USER.into(), password: PASSWORD.into() }.encode_to_vec()
+}
+
+/// Makes the user that logs in, unless a run before has.
+async fn make_user(client: &Client) -> Result<()> {
+    if client.call(LOGIN, &login()).await.is_ok() {
+        return Ok(());
+    }
+    let user = AuthUserAddRequest { name: USER.into(), password: PASSWORD.into(), ..Default::default() };
+    let role = AuthRoleAddRequest { name: USER.into() };
+    let grant = AuthUserGrantRoleRequest { user: USER.into(), role: USER.into() };
+    client.call("/etcdserverpb.Auth/UserAdd", &user.encode_to_vec()).await?;
+    client.call("/etcdserverpb.Auth/RoleAdd", &role.encode_to_vec()).await?;
+    client.call("/etcdserverpb.Auth/UserGrantRole", &grant.encode_to_vec()).await?;
+    client.call("/etcdserverpb.Auth/AuthEnable", &AuthEnableRequest {}.encode_to_vec()).await?;
+    client.call(LOGIN, &login()).await?;
+    Ok(())
 }
 
 async fn work(client: Client, load: Load, progress: Rc<Progress>) -> Result<()> {
@@ -172,6 +206,7 @@ fn request(load: &Load, number: u64, progress: &Progress) -> (&'static str, Vec<
             let range = RangeRequest { key: key.into(), ..RangeRequest::default() };
             ("/etcdserverpb.KV/Range", range.encode_to_vec())
         }
+        Kind::Login => (LOGIN, login()),
         Kind::List => {
             let range = RangeRequest {
                 key: "/registry/bench/".into(),

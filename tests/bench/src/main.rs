@@ -16,7 +16,7 @@ use crate::load::{Kind, Load};
 const USAGE: &str = "usage:
   bench load ADDRESS[,ADDRESS...] KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
   bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N] [--members N]
-KIND: put, get (linearizable), list (10,000 keys of 1 KiB)";
+KIND: put, get (linearizable), list (10,000 keys of 1 KiB), login (as root; makes the user and enables authentication)";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

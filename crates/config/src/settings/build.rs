@@ -3,8 +3,8 @@
 use std::{io, path::Path, time::Duration};
 
 use super::{
-    Auth, Checks, Cluster, ClusterState, Discovery, Emulate, Keepalive, Limits, Listeners, Log, Member,
-    Monitoring, Problem, Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
+    Audit, Auth, Checks, Cluster, ClusterState, Discovery, Emulate, Keepalive, Limits, Listeners, Log,
+    Member, Monitoring, Problem, Raft, Settings, Storage, Tls, TlsPolicy, Tracing, compaction, log, validate,
 };
 use crate::{
     duration,
@@ -337,7 +337,18 @@ fn monitoring(values: &Values, log: &Log) -> Monitoring {
         warning_unary_request: values.wait_or("warning-unary-request-duration", Duration::from_millis(300)),
         warning_apply: values.wait("warning-apply-duration"),
         tracing,
+        audit: audit(values),
     }
+}
+
+fn audit(values: &Values) -> Option<Audit> {
+    let output = values.text("mainstay-audit-log");
+    let file = match output.as_str() {
+        "" => return None,
+        "stderr" => None,
+        path => Some(path.into()),
+    };
+    Some(Audit { file, redact_keys: values.bool("mainstay-audit-log-redact-keys") })
 }
 
 fn checks(values: &Values, notices: &mut Vec<Notice>) -> Checks {

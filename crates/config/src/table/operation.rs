@@ -128,3 +128,19 @@ pub(super) const UNSAFE: &[Flag] = &[
     Flag::new("unsafe-no-fsync", Kind::Bool, "false", "Do not wait for the disk: a crash loses data.")
         .not_yet(),
 ];
+
+/// What etcd does not have. Names begin so that none of etcd's can ever be the same.
+pub(super) const OWN: &[Flag] = &[
+    Flag::new(
+        "mainstay-audit-log",
+        Kind::Text,
+        "",
+        "Where each call of a client leaves a line: stderr, or a file; empty for nowhere.",
+    ),
+    Flag::new(
+        "mainstay-audit-log-redact-keys",
+        Kind::Bool,
+        "false",
+        "Show sums instead of keys in the audit log.",
+    ),
+];

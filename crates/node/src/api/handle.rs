@@ -11,7 +11,7 @@ use std::{
 use proto::etcdserverpb::AlarmMember;
 use types::{ClusterId, MemberId};
 
-use super::Port;
+use super::{Port, holders::Holders};
 use crate::{config::Config, inbox::Inbox, input::Input, peers::PeerInput, release::Release};
 
 /// Figures that anybody may read at any time without asking the core.
@@ -34,6 +34,7 @@ pub struct Summary {
     /// Milliseconds; 0 = it does not.
     disk_stalled: AtomicU64,
     texts: Mutex<Texts>,
+    holders: Holders,
 }
 
 /// What changes rarely.
@@ -73,6 +74,15 @@ impl Summary {
     /// Whether this member is a learner.
     pub fn is_learner(&self) -> bool {
         self.learner.load(Ordering::Relaxed)
+    }
+
+    /// Whom a simple token was made out to, as far as this member knows. Says nothing about whether it still counts.
+    pub fn user_of_token(&self, token: &str) -> Option<String> {
+        self.holders.user_of(token).map(|user| user.to_string())
+    }
+
+    pub(crate) fn holders(&self) -> &Holders {
+        &self.holders
     }
 
     /// Whether users have to show who they are.

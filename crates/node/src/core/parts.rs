@@ -107,7 +107,7 @@ impl Core {
             publisher: Publisher::new(parts.published),
             apply_queue: ApplyQueue::default(),
             applied_waits: Vec::new(),
-            tokens: Tokens::new(token_ttl),
+            tokens: Tokens::new(token_ttl, parts.summary.holders().clone()),
             token_waits: Vec::new(),
             changes: ChangeQueue::default(),
             passed: super::passed::Passed::default(),

@@ -9,6 +9,8 @@ use std::{
 
 use types::Moment;
 
+use crate::api::holders::Holders;
+
 /// Tokens held at once; beyond, those go that were not used for longest. Logging in costs a client little, and a
 /// token about 200 bytes on every member.
 const TOKENS_MAX: usize = 1 << 18;
@@ -23,6 +25,8 @@ pub(crate) struct Tokens {
     held: HashMap<Arc<str>, Held>,
     /// Every token held, and some that are no more, with when to look at it again.
     due: VecDeque<(Moment, Arc<str>)>,
+    /// The names in `held`, for others to read.
+    holders: Holders,
 }
 
 #[derive(Debug)]
@@ -33,8 +37,8 @@ struct Held {
 }
 
 impl Tokens {
-    pub(crate) fn new(ttl: Duration) -> Tokens {
-        Tokens { ttl, max: TOKENS_MAX, held: HashMap::new(), due: VecDeque::new() }
+    pub(crate) fn new(ttl: Duration, holders: Holders) -> Tokens {
+        Tokens { ttl, max: TOKENS_MAX, held: HashMap::new(), due: VecDeque::new(), holders }
     }
 
     /// Makes a token out to `user`.
@@ -42,7 +46,9 @@ impl Tokens {
         self.expire(now);
         self.make_room(now);
         let (token, until): (Arc<str>, _) = (token.into(), now + self.ttl);
-        self.held.insert(Arc::clone(&token), Held { user: user.into(), until });
+        let user: Arc<str> = user.into();
+        self.holders.change(|holders| holders.insert(Arc::clone(&token), Arc::clone(&user)));
+        self.held.insert(Arc::clone(&token), Held { user, until });
         self.due.push_back((until, token));
     }
 
@@ -56,11 +62,13 @@ impl Tokens {
     /// Ends the tokens of one user.
     pub(crate) fn forget_user(&mut self, user: &str) {
         self.held.retain(|_, held| &*held.user != user);
+        self.holders.change(|holders| holders.retain(|_, holder| &**holder != user));
     }
 
     /// Ends all tokens.
     pub(crate) fn clear(&mut self) {
         self.held.clear();
+        self.holders.change(HashMap::clear);
         self.due.clear();
     }
 
@@ -69,12 +77,15 @@ impl Tokens {
         while let Some((_, token)) = self.due.pop_front_if(|(at, _)| *at <= now) {
             match self.held.get(&token) {
                 Some(held) if now < held.until => self.due.push_back((held.until, token)),
-                Some(_) => {
-                    self.held.remove(&token);
-                }
+                Some(_) => self.drop_token(&token),
                 None => {}
             }
         }
+    }
+
+    fn drop_token(&mut self, token: &str) {
+        self.held.remove(token);
+        self.holders.change(|holders| holders.remove(token));
     }
 
     /// Lets the oldest go that were not used since they were last looked at, or the oldest at all.
@@ -87,9 +98,7 @@ impl Tokens {
                     spared += 1;
                     self.due.push_back((held.until, token));
                 }
-                Some(_) => {
-                    self.held.remove(&token);
-                }
+                Some(_) => self.drop_token(&token),
                 None => {}
             }
         }
@@ -115,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_token_lasts_as_long_as_it_is_used() {
-        let mut tokens = Tokens::new(TTL);
+        let mut tokens = Tokens::new(TTL, Holders::default());
         tokens.assign("a.1".into(), "alice", at(0));
         tokens.assign("b.2".into(), "bob", at(0));
         assert_eq!(tokens.user_of("a.1", at(2)), Some("alice"));
@@ -125,24 +134,27 @@ mod tests {
         assert_eq!(tokens.user_of("a.1", at(7)), None, "its time is over, though nobody looked yet");
         tokens.expire(at(10));
         assert!(tokens.held.is_empty() && tokens.due.is_empty());
+        assert_eq!(tokens.holders.user_of("a.1"), None);
     }
 
     #[test]
     fn tokens_end_with_their_user_and_with_authentication() {
-        let mut tokens = Tokens::new(TTL);
+        let mut tokens = Tokens::new(TTL, Holders::default());
         for (token, user) in [("a.1", "alice"), ("b.2", "bob"), ("c.3", "alice")] {
             tokens.assign(token.into(), user, at(0));
         }
         tokens.forget_user("alice");
         let users = ["a.1", "b.2", "c.3"].map(|token| tokens.user_of(token, at(1)).map(str::to_owned));
         assert_eq!(users, [None, Some("bob".into()), None]);
+        let names = ["a.1", "b.2"].map(|token| tokens.holders.user_of(token).map(|user| user.to_string()));
+        assert_eq!(names, [None, Some("bob".into())]);
         tokens.clear();
         assert_eq!(tokens.user_of("b.2", at(1)), None);
     }
 
     #[test]
     fn unused_tokens_make_room_for_new_ones() {
-        let mut tokens = Tokens { max: 3, ..Tokens::new(TTL) };
+        let mut tokens = Tokens { max: 3, ..Tokens::new(TTL, Holders::default()) };
         for n in 0..3 {
             tokens.assign(format!("t.{n}"), "u", at(0));
         }

@@ -64,7 +64,7 @@ impl Questions {
     }
 }
 
-fn judge(status: StatusCode, body: &[u8]) -> Result<HashAnswer, HashRefusal> {
+pub(super) fn judge(status: StatusCode, body: &[u8]) -> Result<HashAnswer, HashRefusal> {
     let text = text(body);
     match status {
         StatusCode::OK => answer(body).ok_or_else(|| HashRefusal::Other(format!("it answers {text:?}"))),

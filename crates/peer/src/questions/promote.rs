@@ -46,7 +46,7 @@ impl Questions {
     }
 }
 
-fn judge(status: StatusCode, body: &[u8]) -> Option<Result<Vec<Member>, PromoteRefusal>> {
+pub(super) fn judge(status: StatusCode, body: &[u8]) -> Option<Result<Vec<Member>, PromoteRefusal>> {
     let text = text(body);
     match status {
         StatusCode::OK => members(body).map(Ok),

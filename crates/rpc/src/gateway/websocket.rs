@@ -130,8 +130,25 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
     inner
 }
 
+/// Reads all messages of a client.
+#[cfg(feature = "fuzzing")]
+pub(super) async fn read_frames(bytes: &[u8], len_max: usize, share: Rc<crate::budget::Share>) {
+    let mut frames = Frames::new(bytes, len_max, share);
+    while let Ok(message) = frames.next().await {
+        if let Message::Data(data) = message {
+            assert!(data.len() <= len_max, "a message is longer than allowed");
+        }
+    }
+}
+
 /// Serves an opened socket to its end. `early` was read from it already.
-pub(crate) async fn run<M: Member>(thread: &Rc<Thread<M>>, opening: Opening, stream: Rewound, early: Bytes) {
+pub(crate) async fn run<M: Member>(
+    thread: &Rc<Thread<M>>,
+    remote: &str,
+    opening: Opening,
+    stream: Rewound,
+    early: Bytes,
+) {
     let (reader, mut writer) = tokio::io::split(stream);
     let len_max = thread.common.message_bytes_max().saturating_mul(JSON_FACTOR);
     let mut frames = Frames::new((&early[..]).chain(reader), len_max, Rc::clone(&thread.share));
@@ -154,7 +171,8 @@ pub(crate) async fn run<M: Member>(thread: &Rc<Thread<M>>, opening: Opening, str
         }
     };
     let answering = async {
-        let mut body = pin!(serve(thread, &opening.request, Inbound::Socket(inbound)).await.into_body());
+        let mut body =
+            pin!(serve(thread, remote, &opening.request, Inbound::Socket(inbound)).await.into_body());
         while let Some(Ok(frame)) = body.frame().await {
             // An error means that nobody writes any more.
             let _ = pieces.send(frame.into_data().unwrap_or_default()).await;

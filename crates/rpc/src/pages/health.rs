@@ -28,7 +28,7 @@ pub(super) async fn page<M: Member>(thread: &Thread<M>, request: &Parts, path: &
 }
 
 /// Indices into [`CHECKS`] for `/TYPE` and `/TYPE/NAME`.
-fn checks_of(path: &str) -> Option<Vec<usize>> {
+pub(super) fn checks_of(path: &str) -> Option<Vec<usize>> {
     let mut parts = path.strip_prefix('/')?.splitn(2, '/');
     let (kind, name) = (parts.next()?, parts.next());
     let selected: Vec<_> = (0..CHECKS.len())

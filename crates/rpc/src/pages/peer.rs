@@ -1,7 +1,7 @@
 //! What members ask each other (upstream: server/etcdserver/api/etcdhttp/peer.go). Who this member is and whom it
 //! knows, and what only it as leader can say; not raft's streams.
 
-mod checks;
+pub(super) mod checks;
 mod leader;
 
 use std::time::{Duration, SystemTime};

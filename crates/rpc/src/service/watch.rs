@@ -15,6 +15,7 @@ use proto::etcdserverpb::WatchRequest;
 use tokio::sync::Notify;
 
 use crate::{
+    audit::Trail,
     call::{Call, decode_next},
     exchange::{End, Exchange},
     member::{Member, WatchFrame, WatchInput, WatchOutput},
@@ -36,13 +37,14 @@ pub(super) async fn watch<M: Member>(call: &mut Call<M>) -> Result<(), End> {
     call.begin_stream()?;
     call.receiving = true;
     let caller = std::mem::take(&mut call.caller);
-    let Call { thread, messages, exchange, .. } = call;
+    let Call { thread, messages, exchange, trail, .. } = call;
+    let trail = trail.as_deref();
     let (input, output) = thread.member.open_watch(caller);
     let answers = Answers::default();
     tokio::select! {
         biased;
-        end = take_requests(thread, messages, input, &answers) => Err(end),
-        end = give_events(&thread.shard, exchange, output, &answers) => end,
+        end = take_requests(thread, trail, messages, input, &answers) => Err(end),
+        end = give_events(thread, trail, exchange, output, &answers) => end,
     }
 }
 
@@ -90,13 +92,14 @@ impl Answers {
 /// Hands requests over; half-closing is not the end, so this returns only when something went wrong.
 async fn take_requests<M>(
     thread: &Thread<M>,
+    trail: Option<&Trail>,
     messages: &mut Messages,
     input: impl WatchInput,
     answers: &Answers,
 ) -> End {
     loop {
         let next = messages.next().await;
-        match decode_next::<M, WatchRequest>(thread, Method::Watch, next) {
+        match decode_next::<M, WatchRequest>(thread, trail, Method::Watch, next) {
             Ok(Some(request)) => {
                 answers.admit().await;
                 input.send(request);
@@ -109,12 +112,14 @@ async fn take_requests<M>(
     std::future::pending().await
 }
 
-async fn give_events(
-    shard: &Shard,
+async fn give_events<M: Member>(
+    thread: &Thread<M>,
+    trail: Option<&Trail>,
     exchange: &mut Exchange,
     mut output: impl WatchOutput,
     answers: &Answers,
 ) -> Result<(), End> {
+    let shard = &*thread.shard;
     loop {
         let mut next = exchange.wait(pin!(answers.take(&mut output))).await?;
         let began = Instant::now();
@@ -128,6 +133,11 @@ async fn give_events(
                 None => return finish(exchange, batch, Reason::WatchCanceled).await,
             };
             left.count(frame.events());
+            if let Some(trail) = trail
+                && frame.events() == 0
+            {
+                trail.watch_answered(&thread.member, &[frame.head(), frame.body()].concat());
+            }
             let rest = append(&mut batch, &frame, shard)?;
             if !rest.is_empty() {
                 exchange.send_part(batch.split().freeze(), false).await?;

@@ -300,6 +300,10 @@ impl Member for Fake {
         self.knobs.auth.load(SeqCst)
     }
 
+    fn user_of_token(&self, token: &str) -> Option<String> {
+        token.strip_prefix("of-").map(str::to_owned)
+    }
+
     async fn alarms(&self) -> Result<Vec<pb::AlarmMember>, Reason> {
         Ok(self.knobs.alarms.lock().unwrap().clone())
     }

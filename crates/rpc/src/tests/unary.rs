@@ -399,3 +399,26 @@ async fn a_url_in_the_place_of_the_authority_is_taken() {
     });
     assert_eq!(kind.await, 1, "the first frame of the stream is HEADERS");
 }
+
+#[tokio::test]
+async fn what_a_request_takes_once_decoded_is_taken_out_of_the_budget_before() {
+    let mut setup = config();
+    setup.limits.bytes_in_flight_max = 16 << 20;
+    let harness = Harness::start(setup);
+    let client = harness.client().await;
+    // Two bytes on the wire for each operation, some hundred in memory.
+    let bomb = Bytes::from([0x12, 0].repeat(200_000));
+    let refused = client.call("/etcdserverpb.KV/Txn", &[], framed(&bomb)).await.outcome;
+    assert_eq!(refused, (Code::ResourceExhausted as i32, "etcdserver: too many requests".into()));
+    // As much in one value is no such thing, and nothing stays taken.
+    for _ in 0..100 {
+        let reply = client.unary(PUT, &put("a", vec![0; 400_000])).await;
+        assert_eq!(reply.outcome.0, 0);
+    }
+    let many = Bytes::from([0x12, 0].repeat(2000));
+    let refused = client.call("/etcdserverpb.KV/Txn", &[], framed(&many)).await.outcome;
+    assert_eq!(
+        refused,
+        (Code::InvalidArgument as i32, "etcdserver: too many operations in txn request".into())
+    );
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+mod audit;
 mod bad_input;
 mod cluster;
 mod common;

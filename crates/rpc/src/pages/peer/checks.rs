@@ -49,7 +49,7 @@ pub(super) async fn hash_kv<M: Member>(thread: &Thread<M>, request: &Parts, body
     }
 }
 
-fn asked_revision(json: &[u8]) -> Option<i64> {
+pub(in crate::pages) fn asked_revision(json: &[u8]) -> Option<i64> {
     match serde_json::from_slice(json).ok()? {
         serde_json::Value::Null => Some(0),
         serde_json::Value::Object(fields) => match fields.get("revision") {

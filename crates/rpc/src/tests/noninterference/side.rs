@@ -88,6 +88,7 @@ impl Side {
                 notify: Arc::clone(&config.notify),
                 metrics,
                 epoch: tokio::time::Instant::now(),
+                audit: None,
             }),
         });
         let member = thread.member.clone();
