@@ -130,7 +130,9 @@ where
 async fn get(dialer: &Dialer, url: &Url, path: &str, patience: Duration) -> io::Result<Bytes> {
     let asked = async {
         let request = Request::get(path).body(body_of("")).map_err(io::Error::other)?;
-        let response = dialer.request(&mut None, url, request).await?;
+        // Kept until the body is there: the connection closes with it.
+        let mut link = None;
+        let response = dialer.request(&mut link, url, request).await?;
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!("{url}{path} answers {}", response.status())));
         }
