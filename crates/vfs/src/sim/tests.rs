@@ -319,3 +319,22 @@ fn removed_files_live_until_closed_and_are_forgotten_then() {
     disk.sync_dir(Path::new("/d")).unwrap();
     assert_eq!(disk.used(), 0);
 }
+
+/// What a failed sync left may survive a crash or not, but never in the place of something newer.
+#[test]
+fn what_was_given_up_does_not_come_back_over_what_is_durable() {
+    let (disk, file) = disk_with_file();
+    file.set_len(6).unwrap();
+    file.sync_data().unwrap();
+    file.write_all_at(b"oldold", 0).unwrap();
+    disk.fail_at(disk.io_count(), Fault::SyncFails);
+    file.sync_data().unwrap_err();
+    file.write_all_at(b"NE", 2).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(contents(&disk, F), b"olNEld");
+    assert_eq!(contents(&disk.crash(CrashPlan::LoseUnsynced), F), b"\0\0NE\0\0");
+    assert_eq!(contents(&disk.crash(CrashPlan::KeepUnsynced), F), b"olNEld");
+    file.set_len(3).unwrap();
+    file.sync_data().unwrap();
+    assert_eq!(contents(&disk.crash(CrashPlan::KeepUnsynced), F), b"olN");
+}

@@ -121,6 +121,7 @@ impl State {
                 file.pending = lost;
                 for pending in due {
                     apply_change(&mut file.durable, &pending.change);
+                    supersede(&mut file.pending, &pending.change);
                 }
                 Ok(())
             }
@@ -134,6 +135,38 @@ impl State {
         let lock = &mut self.file(ino)?.locks[kind as usize];
         Ok(*lock.get_or_insert(handle) == handle)
     }
+}
+
+/// Takes out of `given_up`, which a failed sync left behind, what a newer change has replaced durably: a crash may keep an
+/// old write that was never synced, but not over a newer one that was.
+fn supersede(given_up: &mut Vec<Ordered<FileChange>>, newer: &FileChange) {
+    let mut rest = Vec::with_capacity(given_up.len());
+    for Ordered { order, change, given_up } in given_up.drain(..) {
+        let mut keep = |change| rest.push(Ordered { order, change, given_up });
+        match (change, newer) {
+            (FileChange::Write { offset, data }, newer) => {
+                let end = offset + data.len() as u64;
+                let (from, to) = match newer {
+                    FileChange::Write { offset, data } => (*offset, offset + data.len() as u64),
+                    FileChange::SetLen(len) => (*len, u64::MAX),
+                };
+                let (before, after) = (end.min(from), offset.max(to));
+                if before > offset {
+                    keep(FileChange::Write { offset, data: data[..(before - offset) as usize].into() });
+                }
+                if after < end {
+                    keep(FileChange::Write { offset: after, data: data[(after - offset) as usize..].into() });
+                }
+            }
+            (FileChange::SetLen(_), FileChange::SetLen(_)) => {}
+            (FileChange::SetLen(len), FileChange::Write { offset, data }) => {
+                if offset + data.len() as u64 <= len {
+                    keep(FileChange::SetLen(len));
+                }
+            }
+        }
+    }
+    *given_up = rest;
 }
 
 fn flip(bytes: &mut [u8], bit: u64) {
