@@ -44,6 +44,13 @@ impl World {
     /// What the operator was told.
     pub(crate) fn operator_told(&mut self, place: usize, outcome: &Outcome) {
         self.operator_waits = false;
+        if matches!(outcome, Err(node::Error::Unhealthy)) {
+            // Refused at once, so nobody leaves who has not left already.
+            self.machines
+                .iter_mut()
+                .filter(|machine| !machine.gone)
+                .for_each(|machine| machine.leaving = false);
+        }
         if let Ok(Answer::Members(list)) = outcome
             && !self.settling
         {

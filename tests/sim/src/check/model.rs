@@ -57,6 +57,8 @@ pub(crate) struct Model {
     pub(crate) index: u64,
     pub(crate) revision: i64,
     pub(crate) compacted: i64,
+    /// All revisions at which history was ever cut.
+    pub(crate) compactions: BTreeSet<i64>,
     /// Oldest version first.
     keys: BTreeMap<Bytes, Vec<Version>>,
     /// By revision.
@@ -82,6 +84,7 @@ impl Model {
             index: 0,
             revision: 1,
             compacted: 0,
+            compactions: BTreeSet::new(),
             keys: BTreeMap::new(),
             changes: BTreeMap::new(),
             written: BTreeMap::new(),
@@ -102,6 +105,7 @@ impl Model {
             self.write(index, Ask::Txn(txn));
         } else if let Some(compaction) = request.compaction {
             if compaction.revision > self.compacted && compaction.revision <= self.revision {
+                self.compactions.insert(compaction.revision);
                 self.compacted = compaction.revision;
             }
         } else if let Some(grant) = request.lease_grant {
