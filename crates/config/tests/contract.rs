@@ -31,7 +31,7 @@ fn rows(command: &str) -> Vec<Row> {
 }
 
 /// Flags that etcd does not have.
-const OWN: [&str; 2] = ["auth-end-revoked-watches", "emulate-version"];
+const OWN: [&str; 2] = ["emulate-version", "auth-end-revoked-watches"];
 
 fn find(name: &str) -> &'static Flag {
     flags().find(|flag| flag.name == name).unwrap_or_else(|| panic!("--{name} is missing"))
