@@ -82,14 +82,14 @@ fn with_own(
 /// Asks the cluster that this member joins for its members, unless it has joined before. Who forms a new cluster
 /// asks, too: it may have been a member of it before, and have lost its directory.
 pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<()> {
-    if !node::is_new(config, &RealDisk)? {
-        return Ok(());
-    }
     let own = &config.advertise_peer_urls;
     let named = config.initial_cluster.split(',').filter_map(|pair| pair.split_once('=')).map(|(_, url)| url);
     let mut urls: Vec<String> =
         named.filter(|url| !own.iter().any(|own| own == url)).map(String::from).collect();
     urls.sort_unstable();
+    if urls.is_empty() && !config.join_existing || !node::is_new(config, &RealDisk)? {
+        return Ok(());
+    }
     if !config.join_existing {
         config.running_cluster = peer::any_running_cluster(&urls, plan.tls.clone(), LOOK_AROUND)?;
         return Ok(());
