@@ -13,9 +13,9 @@ use std::{
     thread,
 };
 
-use crew::{Mate, Network, crew, join, leader, mate_config, url, wait_for};
+use crew::{Mate, Network, assert_equal_hashes, crew, join, leader, mate_config, url, wait_for};
 use node::{BootError, Caller, ClusterRejection, Error, NodeHandle, PeerAddress, Rejection};
-use proto::etcdserverpb::{HashKvRequest, PutRequest, RangeRequest};
+use proto::etcdserverpb::{PutRequest, RangeRequest};
 use support::{get, put, range, run};
 use types::MemberId;
 
@@ -30,18 +30,6 @@ fn own(mate: &Mate, key: &str) -> Option<String> {
     let request = RangeRequest { key: key.to_string().into(), serializable: true, ..Default::default() };
     let reply = range(&mate.port, request).unwrap();
     reply.kvs.first().map(|kv| String::from_utf8_lossy(&kv.value).into_owned())
-}
-
-/// All members have the same history up to `revision`.
-fn assert_equal_hashes(mates: &[Mate], revision: i64) {
-    let hash = |mate: &Mate| {
-        wait_for("the revision on every member", || {
-            let reply = run(&mate.port, mate.port.hash_kv(Caller::default(), HashKvRequest { revision }));
-            reply.ok().map(|reply| reply.hash)
-        })
-    };
-    let hashes: Vec<u32> = mates.iter().map(hash).collect();
-    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }
 
 #[test]

@@ -13,9 +13,9 @@ use std::{
 };
 
 use consensus::MessageKind;
-use crew::{Mate, Network, leader, mate_config, wait_for};
+use crew::{Mate, Network, assert_equal_hashes, leader, mate_config, wait_for};
 use node::{Caller, Config, Error};
-use proto::etcdserverpb::{HashKvRequest, LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest};
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseTimeToLiveRequest, PutRequest};
 use support::{get, put, run, stall::StallingDisk};
 use vfs::SimDisk;
 
@@ -49,17 +49,6 @@ fn begin<F: Future>(mate: &Mate, call: Pin<&mut F>) {
 
 fn write(key: &'static str) -> PutRequest {
     PutRequest { key: key.into(), value: "v".into(), ..Default::default() }
-}
-
-fn assert_equal_hashes(mates: &[Mate], revision: i64) {
-    let hash = |mate: &Mate| {
-        wait_for("the revision on every member", || {
-            let reply = run(&mate.port, mate.port.hash_kv(Caller::default(), HashKvRequest { revision }));
-            reply.ok().map(|reply| reply.hash)
-        })
-    };
-    let hashes: Vec<u32> = mates.iter().map(hash).collect();
-    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }
 
 /// The stalled leader's own write is committed by the others; its client learns of it when the disk is back.

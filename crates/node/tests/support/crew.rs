@@ -346,3 +346,15 @@ pub(crate) fn leader(mates: &[Mate]) -> usize {
         mates.iter().position(|mate| agreed && mate.member.is_some() && mate.id.0 == leader)
     })
 }
+
+/// All members have the same history up to `revision`.
+pub(crate) fn assert_equal_hashes(mates: &[Mate], revision: i64) {
+    let hash = |mate: &Mate| {
+        wait_for("the revision on every member", || {
+            let request = pb::HashKvRequest { revision };
+            run(&mate.port, mate.port.hash_kv(Caller::default(), request)).ok().map(|reply| reply.hash)
+        })
+    };
+    let hashes: Vec<u32> = mates.iter().map(hash).collect();
+    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+}
