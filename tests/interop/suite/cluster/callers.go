@@ -17,6 +17,9 @@ const (
 	callers = 4
 	// callWait is the deadline of each of their calls.
 	callWait = 5 * time.Second
+	// callPause is between calls of one caller: members of etcd on two cores must be able to
+	// follow, or they refuse for minutes.
+	callPause = 5 * time.Millisecond
 	// shownErrors bounds what is printed of a service that fails for long.
 	shownErrors = 10
 )
@@ -74,6 +77,10 @@ func (g *group) serve() *service {
 				if !s.call(ctx, c, id, n) {
 					// What the key holds is not known before the next put.
 					n += 3 - n%4
+				}
+				select {
+				case <-ctx.Done():
+				case <-time.After(callPause):
 				}
 			}
 		})

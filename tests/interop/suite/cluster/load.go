@@ -26,7 +26,7 @@ const (
 	// have something to drop.
 	spinPrefix = "spin/"
 	// loadPause keeps a load beside which hashes are compared within what etcd compacts.
-	loadPause = 3 * time.Millisecond
+	loadPause = 10 * time.Millisecond
 	// putWait bounds one put of a load. Its outcome is unknown then, and nobody asks.
 	putWait = time.Second
 	// probeEvery is the resolution of [firstAck].
