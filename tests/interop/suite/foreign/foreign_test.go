@@ -53,7 +53,7 @@ func run(t *testing.T, interpreter, language, dir, script, variable string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := harness.Start(t, bin, harness.Options{TLS: certs, Args: []string{"--client-cert-auth=false"}})
+		s := harness.Start(t, bin, harness.Options{TLS: certs, Metrics: true, Args: []string{"--client-cert-auth=false"}})
 		_, port, err := net.SplitHostPort(s.Addr)
 		if err != nil {
 			t.Fatal(err)
