@@ -36,13 +36,7 @@ func TestService(t *testing.T) {
 			api := service.Client(t)
 			put(ctx, t, api, "/_etcd/registry/tok/_config/size", "3")
 			cluster := harness.StartDiscovered(t, []string{"--discovery-token=tok", "--discovery-endpoints=http://" + service.Addr}, c.members...)
-			names, ids := members(ctx, t, cluster)
-			if !slices.Equal(names, []string{"m0", "m1", "m2"}) {
-				t.Fatalf("the members are %v", names)
-			}
-			if len(ids) != 1 {
-				t.Fatalf("the members are of clusters %x", ids)
-			}
+			foundEachOther(ctx, t, cluster)
 			put(ctx, t, cluster.Members[0].Client(t), "k", "v")
 		})
 	}
@@ -55,15 +49,17 @@ func put(ctx context.Context, t *testing.T, c *harness.Client, key, value string
 	}
 }
 
-// members returns the names that the last member knows, and the ids of the cluster on
-// all members.
-func members(ctx context.Context, t *testing.T, cluster *harness.Cluster) (names []string, ids []uint64) {
+// foundEachOther checks that all members are there under their names, in one cluster.
+func foundEachOther(ctx context.Context, t *testing.T, cluster *harness.Cluster) {
 	t.Helper()
+	var names []string
+	var ids []uint64
 	for _, s := range cluster.Members {
 		r, err := s.Client(t).Cluster.MemberList(ctx, &pb.MemberListRequest{Linearizable: true})
 		if err != nil {
 			t.Fatal(err)
 		}
+		// Those that the last member knows count.
 		names = nil
 		for _, m := range r.Members {
 			names = append(names, m.Name)
@@ -72,5 +68,10 @@ func members(ctx context.Context, t *testing.T, cluster *harness.Cluster) (names
 	}
 	slices.Sort(names)
 	slices.Sort(ids)
-	return names, slices.Compact(ids)
+	if !slices.Equal(names, []string{"m0", "m1", "m2"}) {
+		t.Fatalf("the members are %v", names)
+	}
+	if ids = slices.Compact(ids); len(ids) != 1 {
+		t.Fatalf("the members are of clusters %x", ids)
+	}
 }

@@ -41,13 +41,7 @@ func TestDNS(t *testing.T) {
 			ctx := harness.Context(t, limit)
 			before := n.times(records)
 			cluster := harness.StartDiscoveredAt(t, []string{"--discovery-srv=" + domain}, slices.Clone(places), c.members...)
-			names, ids := members(ctx, t, cluster)
-			if !slices.Equal(names, []string{"m0", "m1", "m2"}) {
-				t.Fatalf("the members are %v", names)
-			}
-			if len(ids) != 1 {
-				t.Fatalf("the members are of clusters %x", ids)
-			}
+			foundEachOther(ctx, t, cluster)
 			put(ctx, t, cluster.Members[2].Client(t), "k", "v")
 			if asked := n.times(records) - before; asked < 3 {
 				t.Fatalf("the records were asked for %d times", asked)

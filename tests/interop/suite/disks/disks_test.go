@@ -2,8 +2,6 @@ package disks
 
 import (
 	"bytes"
-	"context"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -104,27 +102,6 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// readiness is what a member's /readyz says.
-func readiness(t *testing.T, s *harness.Server) (int, string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), serveWait)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.MetricsAddr+"/readyz", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
-}
-
 // TestStalledLeader holds up the disk of the leader for several election timeouts.
 func TestStalledLeader(t *testing.T) {
 	x := begin(t)
@@ -139,7 +116,7 @@ func TestStalledLeader(t *testing.T) {
 	x.serves(t, serveWait, others...)
 	x.logged(t, leader, "the leader hands over: its disk stalls")
 	eventually(t, "a reason why it is not ready", func() bool {
-		status, text := readiness(t, x.Members[leader])
+		status, text := harness.Fetch(t, "http://"+x.Members[leader].MetricsAddr+"/readyz")
 		return status == http.StatusServiceUnavailable && strings.Contains(text, "the disk has not finished a write of the log")
 	})
 	for time.Since(began) < stallTime {
@@ -151,7 +128,7 @@ func TestStalledLeader(t *testing.T) {
 
 	x.disks[leader].does(works)
 	x.serves(t, healWait, leader)
-	if status, text := readiness(t, x.Members[leader]); status != http.StatusOK {
+	if status, text := harness.Fetch(t, "http://"+x.Members[leader].MetricsAddr+"/readyz"); status != http.StatusOK {
 		t.Errorf("not ready after the stall: %d %s", status, text)
 	}
 	kept.renew(t, apis[leader])

@@ -2,6 +2,8 @@ package harness
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"testing"
 	"time"
 )
@@ -62,6 +64,28 @@ func Context(t testing.TB, limit time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// fetchWait bounds [Fetch].
+const fetchWait = 10 * time.Second
+
+// Fetch gets a page and returns its status and body.
+func Fetch(t testing.TB, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(Context(t, fetchWait), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
 }
 
 // EachServer runs a test against upstream's 3.7, which shows that the test asks

@@ -1,7 +1,6 @@
 package kubernetes
 
 import (
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -29,11 +28,11 @@ func TestKubeadmStart(t *testing.T) {
 			"--initial-cluster-state=new",
 		}})
 		for _, path := range []string{"/livez", "/readyz", "/health", "/health?serializable=true"} {
-			if code, body := fetch(t, "http://"+s.MetricsAddr+path); code != http.StatusOK || !strings.Contains(body, "ok") && !strings.Contains(body, `"health":"true"`) {
+			if code, body := harness.Fetch(t, "http://"+s.MetricsAddr+path); code != http.StatusOK || !strings.Contains(body, "ok") && !strings.Contains(body, `"health":"true"`) {
 				t.Errorf("%s: %d %q", path, code, body)
 			}
 		}
-		if code, body := fetch(t, "http://"+s.MetricsAddr+"/metrics"); code != http.StatusOK || !strings.Contains(body, "etcd_server_has_leader 1") {
+		if code, body := harness.Fetch(t, "http://"+s.MetricsAddr+"/metrics"); code != http.StatusOK || !strings.Contains(body, "etcd_server_has_leader 1") {
 			t.Errorf("/metrics: %d, %d bytes", code, len(body))
 		}
 
@@ -82,18 +81,4 @@ func TestFlagsOfOlderKubeadm(t *testing.T) {
 			return
 		}
 	}
-}
-
-func fetch(t *testing.T, url string) (int, string) {
-	t.Helper()
-	resp, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
 }
