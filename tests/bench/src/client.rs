@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
-use h2::client::SendRequest;
+use h2::{RecvStream, SendStream, client::SendRequest};
 use http::{HeaderMap, Method, Request, Version};
 use tokio::net::TcpStream;
 
@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 pub(crate) struct Client {
     sender: SendRequest<Bytes>,
     authority: String,
+    token: Option<http::HeaderValue>,
 }
 
 /// Windows large enough that the client never holds the server up.
@@ -18,10 +19,15 @@ const WINDOW: u32 = 16 << 20;
 
 impl Client {
     pub(crate) async fn connect(address: &str) -> Result<Client> {
+        Client::with_windows(address, WINDOW).await
+    }
+
+    /// With another window for each stream, in bytes: what the server may send ahead of who reads.
+    pub(crate) async fn with_windows(address: &str, stream: u32) -> Result<Client> {
         let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         socket.set_nodelay(true)?;
         let (sender, connection) = h2::client::Builder::new()
-            .initial_window_size(WINDOW)
+            .initial_window_size(stream)
             .initial_connection_window_size(WINDOW)
             .max_concurrent_streams(u32::MAX)
             .handshake(socket)
@@ -30,12 +36,27 @@ impl Client {
             // Ends with the connection; calls then fail by themselves.
             let _ = connection.await;
         });
-        Ok(Client { sender, authority: address.to_string() })
+        Ok(Client { sender, authority: address.to_string(), token: None })
+    }
+
+    /// The same, as whoever has this token.
+    pub(crate) fn with_token(self, token: &str) -> Result<Client> {
+        Ok(Client { token: Some(http::HeaderValue::from_str(token)?), ..self })
     }
 
     /// One unary call: the reply's bytes, all messages together.
     pub(crate) async fn call(&self, path: &'static str, message: &[u8]) -> Result<BytesMut> {
-        let mut framed = BytesMut::with_capacity(5 + message.len());
+        let mut body = self.begin(path, message, true).await?;
+        let mut reply = BytesMut::new();
+        while let Some(chunk) = body.chunk().await? {
+            reply.extend_from_slice(&chunk);
+        }
+        Ok(reply)
+    }
+
+    /// Begins a call with its first message, and its only one if it is the `last`.
+    pub(crate) async fn begin(&self, path: &'static str, message: &[u8], last: bool) -> Result<Body> {
+        let mut framed = BytesMut::with_capacity(PREFIX + message.len());
         framed.extend_from_slice(&[0]);
         framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
         framed.extend_from_slice(message);
@@ -46,24 +67,61 @@ impl Client {
         let headers = request.headers_mut();
         headers.insert("content-type", http::HeaderValue::from_static("application/grpc"));
         headers.insert("te", http::HeaderValue::from_static("trailers"));
+        if let Some(token) = &self.token {
+            headers.insert("token", token.clone());
+        }
         let mut sender = self.sender.clone().ready().await?;
-        let (response, mut stream) = sender.send_request(request, false)?;
-        stream.send_data(framed.freeze(), true)?;
+        let (response, mut requests) = sender.send_request(request, false)?;
+        requests.send_data(framed.freeze(), last)?;
         let response = response.await?;
-        let mut status = Status::of(response.headers());
-        let mut body = response.into_body();
-        let mut reply = BytesMut::new();
-        while let Some(chunk) = body.data().await {
+        let status = Status::of(response.headers());
+        Ok(Body { path, status, stream: response.into_body(), _requests: requests })
+    }
+}
+
+/// Bytes before a message: whether it is compressed, and its length.
+pub(crate) const PREFIX: usize = 5;
+
+/// An answer as it arrives; the call is canceled when it is dropped.
+pub(crate) struct Body {
+    path: &'static str,
+    status: Option<Status>,
+    stream: RecvStream,
+    _requests: SendStream<Bytes>,
+}
+
+impl Body {
+    /// The next bytes, whatever their frames; `None` at the end of a call that went well.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        if let Some(chunk) = self.stream.data().await {
             let chunk = chunk?;
-            body.flow_control().release_capacity(chunk.len())?;
-            reply.extend_from_slice(&chunk);
+            self.stream.flow_control().release_capacity(chunk.len())?;
+            return Ok(Some(chunk));
         }
-        if let Some(trailers) = body.trailers().await? {
-            status = Status::of(&trailers).or(status);
+        let trailers = self.stream.trailers().await?;
+        let status = trailers.as_ref().and_then(Status::of).or(self.status.take());
+        let Some(Status { code, text }) = status else { bail!("{}: a reply without grpc-status", self.path) };
+        ensure!(code == "0", "{}: grpc-status {code}: {text}", self.path);
+        Ok(None)
+    }
+
+    /// Reads until `buffer` begins with a whole message, and takes it from there; `None` at the end.
+    pub(crate) async fn message(&mut self, buffer: &mut BytesMut) -> Result<Option<BytesMut>> {
+        loop {
+            if let Some(head) = buffer.first_chunk::<PREFIX>() {
+                let [_, a, b, c, d] = *head;
+                let whole = PREFIX + u32::from_be_bytes([a, b, c, d]) as usize;
+                if buffer.len() >= whole {
+                    let mut message = buffer.split_to(whole);
+                    let _ = message.split_to(PREFIX);
+                    return Ok(Some(message));
+                }
+            }
+            match self.chunk().await? {
+                Some(chunk) => buffer.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
         }
-        let Some(Status { code, text }) = status else { bail!("{path}: a reply without grpc-status") };
-        ensure!(code == "0", "{path}: grpc-status {code}: {text}");
-        Ok(reply)
     }
 }
 

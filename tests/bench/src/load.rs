@@ -157,9 +157,10 @@ async fn drive(addresses: &[String], load: Load) -> Result<Outcome> {
 
 const USER: &str = "root";
 const PASSWORD: &str = "bench";
-const LOGIN: &str = "/etcdserverpb.Auth/Authenticate";
+pub(crate) const LOGIN: &str = "/etcdserverpb.Auth/Authenticate";
 
-fn login() -> Vec<u8> {
+/// The login of the user that the load makes.
+pub(crate) fn login() -> Vec<u8> {
     AuthenticateRequest { name: USER.into(), password: PASSWORD.into() }.encode_to_vec()
 }
 

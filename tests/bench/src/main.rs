@@ -3,11 +3,17 @@
 //! `bench load ADDRESS ...` drives what runs; `bench compare ...` starts clusters of two binaries in turn with equal
 //! flags, runs the same loads against each, and prints a table with ratios. CPU time per request is read from the
 //! operating system for the whole processes of all members: it is the figure that noise cannot move.
+//!
+//! `bench ranges`, `bench slow` and `bench storm` hold a server to what it promises when clients ask too much of it;
+//! they fail when it does not keep it.
 
 mod client;
 mod compare;
 mod load;
 mod process;
+mod ranges;
+mod slow;
+mod storm;
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +22,9 @@ use crate::load::{Kind, Load};
 const USAGE: &str = "usage:
   bench load ADDRESS[,ADDRESS...] KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
   bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N] [--members N]
+  bench ranges SERVER [--clients N] [--mib N]            lists of so many MiB at once
+  bench slow SERVER [--watchers N] [--connections N] [--rate N] [--value BYTES] [--secs N]
+  bench storm SERVER [--requests N]                      logins beside other requests
 KIND: put, get (linearizable), list (10,000 keys of 1 KiB), login (as root; makes the user and enables authentication)";
 
 fn main() -> Result<()> {
@@ -53,6 +62,44 @@ fn main() -> Result<()> {
                 Ok(())
             })?;
             compare::run(&plan)
+        }
+        ["ranges", server, rest @ ..] => {
+            let mut plan = ranges::Plan::default();
+            options(rest, |name, value| {
+                match name {
+                    "--clients" => plan.clients = value as usize,
+                    "--mib" => plan.mib = value,
+                    _ => bail!("unknown option {name}\n{USAGE}"),
+                }
+                Ok(())
+            })?;
+            ranges::run(server, &plan)
+        }
+        ["slow", server, rest @ ..] => {
+            let mut plan = slow::Plan::default();
+            options(rest, |name, value| {
+                match name {
+                    "--watchers" => plan.watchers = value as usize,
+                    "--connections" => plan.connections = value as usize,
+                    "--rate" => plan.rate = value,
+                    "--value" => plan.value_bytes = value as usize,
+                    "--secs" => plan.secs = value,
+                    _ => bail!("unknown option {name}\n{USAGE}"),
+                }
+                Ok(())
+            })?;
+            slow::run(server, &plan)
+        }
+        ["storm", server, rest @ ..] => {
+            let mut requests = 20_000;
+            options(rest, |name, value| {
+                match name {
+                    "--requests" => requests = value,
+                    _ => bail!("unknown option {name}\n{USAGE}"),
+                }
+                Ok(())
+            })?;
+            storm::run(server, requests)
         }
         _ => bail!("{USAGE}"),
     }

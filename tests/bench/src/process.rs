@@ -64,6 +64,19 @@ impl Cluster {
         self.members.iter().map(Member::resident_bytes).sum()
     }
 
+    /// Most resident bytes of all members since [`Cluster::reset_peak`]: the sum of each one's own peak.
+    pub(crate) fn resident_peak(&self) -> Result<u64> {
+        self.members.iter().map(Member::resident_peak).sum()
+    }
+
+    /// Forgets the peak so far.
+    pub(crate) fn reset_peak(&self) -> Result<()> {
+        self.members.iter().try_for_each(|member| {
+            let path = format!("/proc/{}/clear_refs", member.0.id());
+            fs::write(&path, "5").with_context(|| format!("writing {path}"))
+        })
+    }
+
     /// Asks all to stop and waits.
     pub(crate) fn stop(mut self) -> Result<()> {
         for member in &self.members {
@@ -110,8 +123,17 @@ impl Member {
     }
 
     fn resident_bytes(&self) -> Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
+    fn resident_peak(&self) -> Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
         let kib: u64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kib * 1024)
     }
