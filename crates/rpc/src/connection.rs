@@ -23,11 +23,13 @@ use crate::{
     config::{Limits, Notice, Traffic},
     frame_scan::PREFACE,
     head,
+    header_patience::HeaderPatience,
     heartbeat::{Beat, Heartbeat},
     http1,
     member::Member,
     pages,
     ping_police::PingPolice,
+    rest::Rest,
     thread::{Phase, Phases, Thread},
     tls::{Acceptor, Identity},
     wire::{Rewound, SharedWire, Socket},
@@ -35,6 +37,8 @@ use crate::{
 
 /// A client must say what it speaks within this time.
 const FIRST_BYTES_TIMEOUT: Duration = Duration::from_secs(5);
+/// The headers of a request must be whole within this time of their first byte.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
 /// The last bytes of a closing connection may take this long.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Flow-control window of a stream: a request may arrive this far ahead of its handler.
@@ -180,8 +184,10 @@ async fn serve_http2<M: Member>(thread: Rc<Thread<M>>, peer: Rc<Peer>, stream: R
         pings_seen: 0,
         police: PingPolice::new(thread.common.keepalive.min_time),
         heartbeat: Heartbeat::new(thread.common.keepalive),
+        header_patience: HeaderPatience::new(HEADERS_TIMEOUT),
         ping_pong: None,
         phases: Phases::new(thread.phase.clone()),
+        rest: None,
     };
     driver.ping_pong = driver.connection.ping_pong();
     let verdict = poll_fn(|cx| driver.poll(cx)).await;
@@ -236,8 +242,11 @@ struct Driver<S, F> {
     pings_seen: u32,
     police: PingPolice,
     heartbeat: Heartbeat,
+    header_patience: HeaderPatience,
     ping_pong: Option<PingPong>,
     phases: Phases,
+    /// After more frames than are good for others.
+    rest: Option<Rest>,
 }
 
 impl<S, F> Driver<S, F>
@@ -246,7 +255,14 @@ where
     F: Future<Output = ()>,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
-        let was_blocked = self.wire.with(|wire| wire.is_blocked());
+        if self.rest.as_ref().is_some_and(|rest| rest.poll().is_pending()) {
+            return Poll::Pending;
+        }
+        self.rest = None;
+        let was_blocked = self.wire.with(|wire| {
+            wire.begin_turn();
+            wire.is_blocked()
+        });
         loop {
             if self.poll_requests(cx).is_ready() {
                 return Poll::Ready(Verdict::Closed);
@@ -266,6 +282,9 @@ where
         if was_blocked && !self.wire.with(|wire| wire.is_blocked()) {
             // Requests were left waiting.
             cx.waker().wake_by_ref();
+        }
+        if self.wire.with(|wire| wire.is_cut_short()) {
+            self.rest = Some(Rest::begin(cx));
         }
         self.poll_outside(cx)
     }
@@ -304,7 +323,7 @@ where
         offended
     }
 
-    /// Shutdown and silence.
+    /// Shutdown, silence, and headers without end.
     fn poll_outside(&mut self, cx: &mut Context<'_>) -> Poll<Verdict> {
         loop {
             match self.phases.poll_next(cx) {
@@ -317,7 +336,11 @@ where
                 Poll::Pending => break,
             }
         }
-        let last_read = self.wire.with(|wire| wire.last_read());
+        let (last_read, unfinished) =
+            self.wire.with(|wire| (wire.last_read(), wire.scan().unfinished_headers()));
+        if self.header_patience.poll(cx, unfinished).is_ready() {
+            return Poll::Ready(Verdict::Closed);
+        }
         while let Poll::Ready(beat) = self.heartbeat.poll(cx, last_read) {
             match beat {
                 Beat::Ask => {

@@ -8,7 +8,9 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEAD_LEN: usize = 9;
 const TYPE_HEADERS: u8 = 1;
 const TYPE_PING: u8 = 6;
+const TYPE_CONTINUATION: u8 = 9;
 const FLAG_ACK: u8 = 1;
+const FLAG_END_HEADERS: u8 = 4;
 
 /// Follows the bytes that a client sends, from the preface on.
 #[derive(Debug)]
@@ -22,11 +24,39 @@ pub(crate) struct FrameScan {
     pings: u32,
     /// The highest stream that the client opened; zero for none.
     last_stream: u32,
+    /// Frames that were begun.
+    frames: u32,
+    /// Blocks of headers that were begun.
+    blocks: u32,
+    /// Whether the last one lacks frames.
+    block_open: bool,
+    /// Whether the frame being passed over belongs to one.
+    in_block: bool,
 }
 
 impl FrameScan {
     pub(crate) fn new() -> FrameScan {
-        FrameScan { head: [0; HEAD_LEN], have: 0, skip: PREFACE.len(), pings: 0, last_stream: 0 }
+        FrameScan {
+            head: [0; HEAD_LEN],
+            have: 0,
+            skip: PREFACE.len(),
+            pings: 0,
+            last_stream: 0,
+            frames: 0,
+            blocks: 0,
+            block_open: false,
+            in_block: false,
+        }
+    }
+
+    /// Frames that were begun, so far.
+    pub(crate) fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// The number of a block of headers that has begun and is not whole.
+    pub(crate) fn unfinished_headers(&self) -> Option<u32> {
+        (self.block_open || self.in_block && self.skip > 0).then_some(self.blocks)
     }
 
     /// Pings that ask for an answer, so far.
@@ -69,11 +99,17 @@ impl FrameScan {
     fn frame(&mut self) {
         let [len @ .., kind, flags, s0, s1, s2, s3] = self.head;
         self.skip = usize::from(len[0]) << 16 | usize::from(len[1]) << 8 | usize::from(len[2]);
+        self.frames = self.frames.wrapping_add(1);
+        self.in_block = matches!(kind, TYPE_HEADERS | TYPE_CONTINUATION);
+        if self.in_block {
+            self.block_open = flags & FLAG_END_HEADERS == 0;
+        }
         match kind {
             TYPE_PING if flags & FLAG_ACK == 0 => self.pings = self.pings.wrapping_add(1),
             TYPE_HEADERS => {
                 let stream = u32::from_be_bytes([s0 & 0x7f, s1, s2, s3]);
                 self.last_stream = self.last_stream.max(stream);
+                self.blocks = self.blocks.wrapping_add(1);
             }
             _ => {}
         }
@@ -96,5 +132,22 @@ mod tests {
             bytes.clone().chunks_mut(step).for_each(|part| scan.feed(part));
             assert_eq!((scan.pings(), scan.last_stream()), (2, 5), "step {step}");
         }
+    }
+
+    #[test]
+    fn headers_are_unfinished_until_their_last_byte() {
+        let mut scan = FrameScan::new();
+        let mut feed = |bytes: &[u8]| {
+            scan.feed(&mut bytes.to_vec());
+            scan.unfinished_headers()
+        };
+        assert_eq!(feed(PREFACE), None);
+        assert_eq!(feed(&[0, 0, 2, TYPE_HEADERS, 0, 0, 0, 0]), None, "what it is, is not known yet");
+        assert_eq!(feed(&[1, 1]), Some(1));
+        assert_eq!(feed(&[1]), Some(1), "more must follow");
+        assert_eq!(feed(&[0, 0, 2, TYPE_CONTINUATION, FLAG_END_HEADERS, 0, 0, 0, 1]), Some(1));
+        assert_eq!(feed(&[1, 1]), None);
+        assert_eq!(feed(&[0, 0, 2, TYPE_HEADERS, FLAG_END_HEADERS, 0, 0, 0, 3, 1]), Some(2));
+        assert_eq!(feed(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 3]), None, "data may come when it likes");
     }
 }

@@ -104,6 +104,9 @@ impl AsyncWrite for Rewound {
 
 /// Bytes that may wait to be written before the writer must wait itself.
 const OUT_MAX: usize = 256 << 10;
+/// So many frames, and what came with the last of them, are read before others have a turn: small ones cost the
+/// sender nothing, and a connection that is full of them would keep its thread for as long as it likes.
+const TURN_FRAMES: u32 = 512;
 /// An emptied buffer larger than this is given back.
 const OUT_KEEP: usize = 64 << 10;
 
@@ -119,11 +122,27 @@ pub(crate) struct Wire {
     written: usize,
     scan: FrameScan,
     last_read: Instant,
+    /// Frames that had been read when the turn began.
+    turn: u32,
+    /// Whether more was wanted than a turn gives.
+    cut_short: bool,
 }
 
 impl Wire {
     fn new(stream: Rewound) -> Wire {
-        Wire { stream, out: Vec::new(), written: 0, scan: FrameScan::new(), last_read: Instant::now() }
+        let (scan, last_read) = (FrameScan::new(), Instant::now());
+        Wire { stream, out: Vec::new(), written: 0, scan, last_read, turn: 0, cut_short: false }
+    }
+
+    /// Allows the reader another share of frames.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turn = self.scan.frames();
+        self.cut_short = false;
+    }
+
+    /// Whether reading stopped because the turn was over; nobody wakes the reader then.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.cut_short
     }
 
     /// What the client's frames were.
@@ -188,6 +207,10 @@ impl SharedWire {
 impl AsyncRead for SharedWire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self.0.borrow_mut();
+        if wire.scan.frames().wrapping_sub(wire.turn) >= TURN_FRAMES {
+            wire.cut_short = true;
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut wire.stream).poll_read(cx, buf))?;
         let read = &mut buf.filled_mut()[before..];

@@ -293,6 +293,9 @@ func (s *Server) Stop() error {
 	}
 }
 
+// Pid is the process.
+func (s *Server) Pid() int { return s.cmd.Process.Pid }
+
 // Pause stops the process where it is, as a machine that hangs; Resume lets it go on.
 func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
 
