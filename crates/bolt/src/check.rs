@@ -50,6 +50,28 @@ pub fn check(snapshot: &Snapshot) -> Vec<Problem> {
     check.problems
 }
 
+/// As [`check`], of the page `from` and what lies below it only; a freelist is not looked at.
+pub fn check_from(snapshot: &Snapshot, from: PageId) -> Vec<Problem> {
+    let high_water = snapshot.meta().high_water;
+    let mut check = Check {
+        store: snapshot.store(),
+        high_water,
+        seen: vec![false; high_water as usize],
+        buckets: Vec::new(),
+        problems: Vec::new(),
+    };
+    if (FIRST_DATA_PAGE..high_water).contains(&from) {
+        check.subtree(from, None, None, 0);
+        while let Some(root) = check.buckets.pop() {
+            check.subtree(root, None, None, 0);
+        }
+    } else {
+        let what = format!("page ID ({from}) out of range [{FIRST_DATA_PAGE}, {high_water})");
+        check.report(from, what);
+    }
+    check.problems
+}
+
 /// As [`check`], on a file that nobody has open.
 ///
 /// # Errors
