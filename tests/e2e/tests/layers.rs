@@ -10,7 +10,7 @@ use std::{
 const ROWS: [&[&str]; 6] = [
     &["types", "vfs", "proto", "wal", "bolt"],
     &["mvcc", "lease", "auth", "cluster", "consensus", "watch", "state"],
-    &["telemetry", "config", "node"],
+    &["telemetry", "config", "cmdline", "node"],
     &["peer", "rpc", "client", "discovery"],
     &["mainstay"],
     &["sim", "e2e", "xtask"],
