@@ -44,7 +44,7 @@ mod sums;
 mod tree;
 mod walk;
 
-pub use check::{Problem, check, check_file, check_from};
+pub use check::{Problem, check, check_file, check_from, check_metas};
 pub use cursor::{Cursor, EntryRef};
 pub use db::{CommitStats, Db, Lock, Options};
 pub use error::BoltError;

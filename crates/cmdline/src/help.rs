@@ -1,7 +1,7 @@
 //! Help pages.
 
 use crate::{
-    Command, Flag, Program,
+    Call, Command, Flag, Program,
     parse::{Path, known},
 };
 
@@ -79,6 +79,18 @@ pub(crate) fn usage<R>(program: &Program<R>, path: &Path<R>) -> String {
     }
     text.push('\n');
     text
+}
+
+impl<R> Program<R> {
+    /// How the command of a call is used, as it stands below an error that the command itself found.
+    pub fn usage_of(&self, call: &Call<R>) -> String {
+        let mut path = vec![self.root];
+        for name in &call.path {
+            let below = path[path.len() - 1].commands.iter().find(|below| below.name == *name);
+            path.extend(below);
+        }
+        usage(self, &path)
+    }
 }
 
 fn usage_line<R>(path: &Path<R>) -> String {
