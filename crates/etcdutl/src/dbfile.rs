@@ -97,9 +97,9 @@ pub(crate) fn text_of(error: &BoltError) -> String {
         BoltError::Locked { path } => {
             format!("timeout: another process has {} open (is a member running on it?)", path.display())
         }
-        BoltError::Invalid { what } => format!("invalid database: {what}"),
+        BoltError::Invalid { .. } => "invalid database".to_owned(),
         BoltError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
-            "invalid database: it is a directory".to_owned()
+            "invalid database".to_owned()
         }
         BoltError::Io { action, source } => format!("{action}: {}", io_text(source)),
         other => other.to_string(),

@@ -86,6 +86,15 @@ impl Migrate {
             log.error("Failed to finalize config", &[("error", error.text.as_str().into())]);
             error
         })?;
+        if current.major != self.target.major {
+            log.error(
+                "Changing major storage version is not supported",
+                &[
+                    ("storage-version", current.to_string().into()),
+                    ("target-storage-version", self.target.to_string().into()),
+                ],
+            );
+        }
         let writes = match migrate_storage(Some(current), self.target, needs) {
             Ok(writes) => {
                 for version in steps(current, self.target) {
