@@ -84,7 +84,7 @@ impl<R: Copy + 'static> Program<R> {
             Ok((path, _)) => Outcome::Print { stdout: help::page(self, &path), stderr: String::new() },
             Err(_) => {
                 let words: Vec<_> = words.iter().map(|word| raw_quote(word)).collect();
-                let usage = help::usage(self, &vec![self.root]);
+                let usage = help::root_usage(self);
                 let stderr = format!("Unknown help topic [{}]\n{usage}", words.join(" "));
                 Outcome::Print { stdout: String::new(), stderr }
             }

@@ -101,6 +101,9 @@ pub(crate) fn text_of(error: &BoltError) -> String {
         BoltError::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory => {
             "invalid database".to_owned()
         }
+        BoltError::Io { source, .. } if source.kind() == io::ErrorKind::UnexpectedEof => {
+            "unexpected EOF".to_owned()
+        }
         BoltError::Io { action, source } => format!("{action}: {}", io_text(source)),
         other => other.to_string(),
     }

@@ -159,5 +159,3 @@ pub(crate) fn small_state(snapshot: &Snapshot) -> Result<SmallState, String> {
     })
 }
 
-#[cfg(test)]
-mod tests;
