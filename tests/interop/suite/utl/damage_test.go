@@ -57,14 +57,17 @@ func TestDamageWithoutDigest(t *testing.T) {
 		m := prepare(t, bin, harness.MustCtl(t, "etcdctl", "3.7"))
 		good := read(t, m.snapshot)
 		dir := t.TempDir()
-		used := usedPages(t, us, m.snapshot)
+		kinds := pageKinds(t, us, m.snapshot)
 		refusals, harmless := 0, 0
 		for page := range (len(good) - digestLen) / blockLen {
 			data := bytes.Clone(good)
 			copy(data[page*blockLen:], bytes.Repeat([]byte{0xa5}, blockLen))
-			if used[page] {
+			switch kinds[page] {
+			case inUse:
 				refusals++
 				refused(t, us, dir, data, fmt.Sprintf("page %d", page), "--skip-hash-check")
+				continue
+			case overflow:
 				continue
 			}
 			harmless++
@@ -82,37 +85,44 @@ func TestDamageWithoutDigest(t *testing.T) {
 	})
 }
 
-// usedPages lists the pages in use that hold structure: overflow pages hold nothing
-// but bytes of values, which only a digest protects.
-func usedPages(t *testing.T, us tools, file string) map[int]bool {
+// kind is what a page is for.
+type kind int
+
+const (
+	free kind = iota
+	inUse
+	// overflow pages hold values, which only a digest protects, and the rest of a
+	// page's keys.
+	overflow
+)
+
+// pageKinds lists what pages are for.
+func pageKinds(t *testing.T, us tools, file string) map[int]kind {
 	t.Helper()
 	r, err := us.run(t.Context(), filepath.Dir(file), "bbolt", "pages", file)
 	if err != nil || r.exit != 0 {
 		t.Fatalf("%v, %s", err, r)
 	}
-	used := map[int]bool{}
+	kinds := map[int]kind{}
 	for line := range strings.Lines(r.stdout) {
 		fields := strings.Fields(line)
 		id, err := strconv.Atoi(fields[0])
-		if err == nil && fields[1] != "free" {
-			used[id] = true
+		if err != nil || fields[1] == "free" {
+			continue
 		}
-		if err == nil && len(fields) == 4 {
-			overflow, err := strconv.Atoi(fields[3])
-			if err != nil {
-				t.Fatal(err)
-			}
-			overflows(used, id, overflow)
+		kinds[id] = inUse
+		if len(fields) < 4 {
+			continue
+		}
+		count, err := strconv.Atoi(fields[3])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for page := id + 1; page <= id+count; page++ {
+			kinds[page] = overflow
 		}
 	}
-	return used
-}
-
-// overflows marks the pages that follow one as of no interest.
-func overflows(used map[int]bool, id, count int) {
-	for page := id + 1; page <= id+count; page++ {
-		used[page] = false
-	}
+	return kinds
 }
 
 func write(t *testing.T, path string, data []byte) {

@@ -62,7 +62,7 @@ func ours(t testing.TB) tools {
 	}
 	return tools{
 		label: bin.Label,
-		paths: map[string]string{"etcdutl": path, "bbolt": bin.Path},
+		paths: map[string]string{"etcdutl": path, "bbolt": bin.Path, "mainstay": bin.Path},
 		words: map[string][]string{"bbolt": {"bbolt"}},
 	}
 }
