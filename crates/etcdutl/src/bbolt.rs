@@ -42,12 +42,7 @@ const ONE: Positional = Positional::Exactly(1);
 const BUCKETS: Command<Run> =
     command("buckets", FILE, "print a list of buckets in bbolt database", ONE, trees::buckets);
 const CHECK: Command<Run> = Command {
-    flags: &[Flag::new(
-        "from-page",
-        Kind::Uint,
-        "0",
-        "check db integrity starting from the given page ID",
-    )],
+    flags: &[Flag::new("from-page", Kind::Uint, "0", "check db integrity starting from the given page ID")],
     ..command("check", FILE, "verify integrity of bbolt database data", ONE, trees::check)
 };
 const DUMP: Command<Run> = command(
@@ -60,12 +55,7 @@ const DUMP: Command<Run> = command(
 const GET: Command<Run> = Command {
     flags: &[
         format_flag("format", "Output format one of: auto|ascii-encoded|hex|bytes|redacted (default: auto)"),
-        Flag::new(
-            "parse-format",
-            Kind::Text,
-            "ascii-encoded",
-            "Input format one of: ascii-encoded|hex",
-        ),
+        Flag::new("parse-format", Kind::Text, "ascii-encoded", "Input format one of: ascii-encoded|hex"),
     ],
     ..command(
         "get",

@@ -347,7 +347,7 @@ const MIGRATE_CHECK: Command<Run> = Command {
 
 static MIGRATE_PROGRAM: Program<Run> = Program {
     root: &Command {
-        name: "migrate",
+        name: "mainstay migrate",
         short: "What to know before a data directory changes hands",
         commands: &[&MIGRATE_CHECK, &HELP],
         ..Command::NEW

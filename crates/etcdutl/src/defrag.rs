@@ -3,12 +3,7 @@
 //! The rows are written to a new file, which then takes the place of the old one: whatever happens in between, one of
 //! the two is there whole.
 
-use std::{
-    io,
-    path::Path,
-    sync::Arc,
-    time::Instant,
-};
+use std::{io, path::Path, sync::Arc, time::Instant};
 
 use bolt::{BoltError, Db, Element, Options};
 use vfs::Disk;

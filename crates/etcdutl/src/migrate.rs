@@ -41,7 +41,10 @@ pub(crate) struct Migrate {
 pub(crate) fn parse_target(text: &str) -> Result<Version, Failure> {
     let bad = |what: String| Err(Failure::bad_args(what));
     if text.matches('.').count() != 1 {
-        return bad(format!("wrong target version format, expected \"X.Y\", got {}", cmdline::golang::quote(text)));
+        return bad(format!(
+            "wrong target version format, expected \"X.Y\", got {}",
+            cmdline::golang::quote(text)
+        ));
     }
     for part in text.split('.') {
         if let Err(why) = number(part) {
@@ -82,9 +85,8 @@ impl Migrate {
             log.info("storage version up-to-date", &[("storage-version", current.cluster_text().into())]);
             return Ok(());
         }
-        let needs = lowest_reader(&self.data_dir).map_err(|error| {
+        let needs = lowest_reader(&self.data_dir).inspect_err(|error| {
             log.error("Failed to finalize config", &[("error", error.text.as_str().into())]);
-            error
         })?;
         if current.major != self.target.major {
             log.error(
@@ -106,10 +108,7 @@ impl Migrate {
                 writes
             }
             Err(error) if self.force => {
-                log.info(
-                    "normal migrate failed, trying with force",
-                    &[("error", error.to_string().into())],
-                );
+                log.info("normal migrate failed, trying with force", &[("error", error.to_string().into())]);
                 vec![self.forced(log)]
             }
             Err(error) => return Err(Failure::new(error.to_string())),

@@ -35,8 +35,13 @@ impl Format {
 /// What `snapshot status` prints.
 pub(crate) fn status(format: Format, status: &Status) -> Result<String, Failure> {
     let Status { hash, revision, total_key, total_size, version } = status;
-    let row =
-        [format!("{hash:x}"), revision.to_string(), total_key.to_string(), size(*total_size), version.clone()];
+    let row = [
+        format!("{hash:x}"),
+        revision.to_string(),
+        total_key.to_string(),
+        size(*total_size),
+        version.clone(),
+    ];
     Ok(match format {
         Format::Simple => format!("{}\n", row.join(", ")),
         Format::Table => table(&["hash", "revision", "total keys", "total size", "version"], &[row.to_vec()]),
@@ -60,9 +65,9 @@ pub(crate) fn hash_kv(format: Format, found: &KvHash) -> Result<String, Failure>
     Ok(match format {
         Format::Simple => format!("{}\n", row.join(", ")),
         Format::Table => table(&["hash", "hash revision", "compact revision"], &[row.to_vec()]),
-        Format::Fields => format!(
-            "\"Hash\" : {hash}\n\"Hash revision\" : {revision}\n\"Compact revision\" : {compacted}\n"
-        ),
+        Format::Fields => {
+            format!("\"Hash\" : {hash}\n\"Hash revision\" : {revision}\n\"Compact revision\" : {compacted}\n")
+        }
         Format::Json => {
             format!("{{\"hash\":{hash},\"hashRevision\":{revision},\"compactRevision\":{compacted}}}\n")
         }

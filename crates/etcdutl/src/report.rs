@@ -104,10 +104,13 @@ fn origin(
     let mut file = SnapshotFile::open(db_path)?;
     facts.push(("kind", if file.has_digest { "snapshot" } else { "database file" }.into()));
     let digest = if !file.has_digest {
-        remarks.note("the file carries no SHA-256: restore it with --skip-hash-check, and only if you trust the copy");
+        remarks.note(
+            "the file carries no SHA-256: restore it with --skip-hash-check, and only if you trust the copy",
+        );
         "none"
     } else if let Err(error) = file.verify(db_path, &mut Progress::new("reading", file.db_len)) {
-        remarks.blocks(format!("the SHA-256 at the end of the snapshot is not that of its contents: {error}"));
+        remarks
+            .blocks(format!("the SHA-256 at the end of the snapshot is not that of its contents: {error}"));
         "wrong"
     } else {
         "right"
@@ -158,4 +161,3 @@ pub(crate) fn small_state(snapshot: &Snapshot) -> Result<SmallState, String> {
         auth: Auth::restore(&auth).map_err(|e| e.to_string())?.0,
     })
 }
-

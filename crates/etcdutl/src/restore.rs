@@ -136,7 +136,9 @@ impl Restore {
         let db = dbfile::open(path, For::ReadingCopy, None)?;
         let snapshot = db.snapshot();
         if snapshot.size() > file.db_len {
-            return Err(Failure::new("snapshot file integrity check failed: the file ends before its last page"));
+            return Err(Failure::new(
+                "snapshot file integrity check failed: the file ends before its last page",
+            ));
         }
         intact::check_pages(&snapshot)?;
         intact::check_rows(&snapshot)

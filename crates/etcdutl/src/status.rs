@@ -77,7 +77,9 @@ fn of(snapshot: &Snapshot) -> Result<Status, Failure> {
                     if name == bucket::KEY {
                         status.revision = keys.note(&key, &value).map_err(|what| {
                             let name = quote_bytes(&name);
-                            Failure::new(format!("error during bucket key iteration, name: {name} err: {what}"))
+                            Failure::new(format!(
+                                "error during bucket key iteration, name: {name} err: {what}"
+                            ))
                         })?;
                     }
                 }

@@ -2,7 +2,10 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::{failure::Failure, golang::{hex, quote_bytes}};
+use crate::{
+    failure::Failure,
+    golang::{hex, quote_bytes},
+};
 
 /// Bytes in a format; the result is bytes as one format leaves them as they are.
 pub(super) fn format_bytes(bytes: &[u8], format: &str) -> Result<Vec<u8>, Failure> {
@@ -70,15 +73,9 @@ mod tests {
         assert_eq!(of("grün\n".as_bytes(), "auto"), "6772c3bc6e0a");
         assert_eq!(of(b"a\n", "ascii-encoded"), "\"a\\n\"");
         assert!(of(b"", "redacted").starts_with("<redacted len:0 sha256:e3b0c442"));
-        assert_eq!(
-            format_bytes(b"", "bogus").unwrap_err().text,
-            "formatBytes: unsupported format: bogus"
-        );
+        assert_eq!(format_bytes(b"", "bogus").unwrap_err().text, "formatBytes: unsupported format: bogus");
         assert_eq!(parse_bytes("6Aff", "hex").unwrap(), [0x6a, 0xff]);
-        assert_eq!(
-            parse_bytes("6g", "hex").unwrap_err().text,
-            "encoding/hex: invalid byte: U+0067 'g'"
-        );
+        assert_eq!(parse_bytes("6g", "hex").unwrap_err().text, "encoding/hex: invalid byte: U+0067 'g'");
         assert_eq!(parse_bytes("6", "hex").unwrap_err().text, "encoding/hex: odd length hex string");
         assert_eq!(parse_bytes("6", "x").unwrap_err().text, "parseBytes: unsupported format: x");
     }

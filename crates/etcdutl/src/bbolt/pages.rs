@@ -47,7 +47,8 @@ fn numbers(texts: &[String]) -> Result<Vec<u64>, Failure> {
 }
 
 fn file(path: &str) -> Result<Pages, Failure> {
-    Pages::open(&*disk(), check_source(path)?).map_err(|e| Failure::new(format!("read Page size: {}", text_of(&e))))
+    Pages::open(&*disk(), check_source(path)?)
+        .map_err(|e| Failure::new(format!("read Page size: {}", text_of(&e))))
 }
 
 fn read(pages: &Pages, id: u64) -> Result<RawPage, Failure> {
@@ -70,7 +71,8 @@ pub(super) fn pages(call: &Call<Run>, out: &mut dyn Write) -> Result<(), Failure
             id += 1;
             continue;
         }
-        let page = file.page(id).map_err(|e| Failure::new(format!("page error: id={id}, err={}", text_of(&e))))?;
+        let page =
+            file.page(id).map_err(|e| Failure::new(format!("page error: id={id}, err={}", text_of(&e))))?;
         let Some(page) = page else { return Err(Failure::new(format!("page error: id={id}, err=EOF"))) };
         let overflow = if page.overflow() > 0 { page.overflow().to_string() } else { String::new() };
         let kind = kind_name(page.kind());

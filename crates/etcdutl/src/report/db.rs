@@ -2,8 +2,8 @@
 
 use bolt::Snapshot;
 use cluster::Version;
-use proto::etcdserverpb::{AlarmMember, AlarmType};
 use prost::Message;
+use proto::etcdserverpb::{AlarmMember, AlarmType};
 use serde_json::{Value, json};
 use telemetry::log::size;
 use types::{Revision, bucket, bucket::meta};
@@ -94,7 +94,9 @@ fn file(snapshot: &Snapshot, remarks: &mut Remarks) -> Group {
         let percent = count * 100 / snapshot.page_count().max(1);
         facts.extend([("free pages", count.into()), ("free in percent", percent.into())]);
         if percent >= FREE_PERCENT && snapshot.size() > SMALL_BYTES {
-            remarks.note(format!("{percent} % of the database are free pages; a defragmentation would give them back"));
+            remarks.note(format!(
+                "{percent} % of the database are free pages; a defragmentation would give them back"
+            ));
         }
     }
     if snapshot.size() > QUOTA_BYTES {

@@ -38,7 +38,8 @@ fn log(recovered: &Recovered, wal_dir: &Path, db: &Facts, remarks: &mut Remarks)
     judge_pair(recovered, start, last, db, remarks);
     let unreadable = recovered.entries.iter().filter(|entry| !is_readable(entry)).count();
     if unreadable > 0 {
-        remarks.blocks(format!("{unreadable} entries of the log cannot be read: they are of another version"));
+        remarks
+            .blocks(format!("{unreadable} entries of the log cannot be read: they are of another version"));
     }
     let old = recovered.entries.iter().filter(|entry| is_v2(entry)).count();
     if old > 0 {
@@ -142,7 +143,8 @@ fn beside(data_dir: &Path, remarks: &mut Remarks) -> Group {
     let with = |end: &str| names.iter().filter(|name| name.ends_with(end)).count();
     let received = with(".snap.db");
     if received > 0 {
-        remarks.note(format!("{received} databases that were received from a leader lie beside the database"));
+        remarks
+            .note(format!("{received} databases that were received from a leader lie beside the database"));
     }
     let broken = with(".broken");
     if broken > 0 {

@@ -42,10 +42,8 @@ pub(super) fn build(restore: &Restore, members: &[Member], log: Log) -> Result<(
     let building = snap_dir.join(BUILDING);
     copy(&*disk, Path::new(&restore.snapshot), &building)?;
     let commit = members.len() as u64;
-    let conf_state = ConfState {
-        voters: members.iter().map(|member| member.id.0).collect(),
-        ..ConfState::default()
-    };
+    let conf_state =
+        ConfState { voters: members.iter().map(|member| member.id.0).collect(), ..ConfState::default() };
     edit(restore, &building, members, &conf_state, log)?;
     write_log(restore, members, commit, &conf_state)?;
     let path = snap_dir.join("db");
@@ -180,9 +178,11 @@ fn write_log(
         Metadata { node_id: local.id, cluster_id: cluster_id(members.iter().map(|member| member.id)) };
     // The directory is made under another name, beside the one that it gets.
     let absolute = std::path::absolute(&wal_dir).map_err(|e| Failure::new(io_text(&e)))?;
-    let mut wal = Wal::create(disk.clone(), &absolute, metadata, WalOptions::default()).map_err(|e| failed(&e))?;
+    let mut wal =
+        Wal::create(disk.clone(), &absolute, metadata, WalOptions::default()).map_err(|e| failed(&e))?;
     let vote = members.first().map_or(0, |member| member.id.0);
-    wal.append(&bootstrap_entries(members), HardState { term: TERM, vote, commit }).map_err(|e| failed(&e))?;
+    wal.append(&bootstrap_entries(members), HardState { term: TERM, vote, commit })
+        .map_err(|e| failed(&e))?;
     wal.sync().map_err(|e| failed(&e))?;
     let meta = SnapshotMeta { index: commit, term: TERM, conf_state: conf_state.clone() };
     let snapshot = Snapshot { meta, data: v2_tree(members)?.into() };

@@ -24,11 +24,9 @@ pub(super) fn same(one: &[String], other: &[String], log: Log) -> Result<(), Str
     let (one, other) = (resolve(one)?, resolve(other)?);
     match one.iter().zip(&other).find(|(a, b)| a != b) {
         None => Ok(()),
-        Some((a, b)) => Err(format!(
-            "resolved urls: {} != {}",
-            quote_bytes(a.as_bytes()),
-            quote_bytes(b.as_bytes())
-        )),
+        Some((a, b)) => {
+            Err(format!("resolved urls: {} != {}", quote_bytes(a.as_bytes()), quote_bytes(b.as_bytes())))
+        }
     }
 }
 
@@ -52,11 +50,7 @@ fn resolved(url: &str, log: Log) -> Result<String, String> {
         Ok(Some(address)) => {
             log.info(
                 "resolved URL Host",
-                &[
-                    ("url", url.into()),
-                    ("host", host.into()),
-                    ("resolved-addr", address.to_string().into()),
-                ],
+                &[("url", url.into()), ("host", host.into()), ("resolved-addr", address.to_string().into())],
             );
             Ok(format!("{scheme}://{address}"))
         }

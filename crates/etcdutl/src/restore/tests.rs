@@ -63,8 +63,15 @@ impl Bench {
         }
         let gone = Revision::new(keys + 2, 0);
         let mut tombstone = Vec::new();
-        mvcc::KeyValue { key: b"key0", create_revision: 0, mod_revision: 0, version: 0, value: b"", lease: 0 }
-            .encode(&mut tombstone);
+        mvcc::KeyValue {
+            key: b"key0",
+            create_revision: 0,
+            mod_revision: 0,
+            version: 0,
+            value: b"",
+            lease: 0,
+        }
+        .encode(&mut tombstone);
         db.apply(&Write::put(bucket::KEY, gone.encode_tombstone().to_vec(), tombstone)).unwrap();
         let other = cluster::Member { id: types::MemberId(7), ..cluster::Member::default() };
         db.apply(&cluster::member_row(&other)).unwrap();
@@ -133,8 +140,7 @@ fn a_member_of_a_new_cluster() {
 #[test]
 fn revisions_are_bumped() {
     let bench = Bench::new();
-    let restore =
-        Restore { bump_revision: 1000, mark_compacted: true, ..bench.restore("s.db", "r") };
+    let restore = Restore { bump_revision: 1000, mark_compacted: true, ..bench.restore("s.db", "r") };
     restore.run(Log::Silent).unwrap();
     let found = hash_kv(&bench.path("r/member/snap/db"), 0, None).unwrap();
     assert_eq!((found.revision, found.compacted), (1302, 1302));
@@ -256,4 +262,31 @@ fn a_report_says_what_a_snapshot_holds() {
     std::fs::write(bench.path("bad.db"), bytes).unwrap();
     assert!(crate::report::read(&bench.path("bad.db"), None).unwrap().blocked());
     assert!(crate::report::read(&bench.path("absent"), None).is_err());
+}
+
+#[test]
+fn a_report_says_what_a_log_is_like() {
+    use std::io::Write;
+    let bench = Bench::new();
+    bench.restore("s.db", "r").run(Log::Silent).unwrap();
+    let segment = bench.path("r/member/wal/0000000000000000-0000000000000000.wal");
+    let sound = std::fs::read(&segment).unwrap();
+    // A frame of 96 bytes, of which power left twenty.
+    let torn = [&96_u64.to_le_bytes()[..], &[0x5a; 20]].concat();
+    std::fs::OpenOptions::new().append(true).open(&segment).unwrap().write_all(&torn).unwrap();
+    let report = crate::report::read(&bench.path("r"), None).unwrap();
+    assert!(!report.blocked() && report.to_table().contains("a power loss tore"), "{}", report.to_table());
+    assert_eq!(std::fs::read(&segment).unwrap().len(), sound.len() + torn.len(), "it was changed");
+
+    // Damage before the end is none that a power loss makes.
+    let mut damaged = sound.clone();
+    damaged[60] ^= 1;
+    std::fs::write(&segment, damaged).unwrap();
+    assert!(crate::report::read(&bench.path("r"), None).unwrap().blocked());
+    std::fs::remove_file(&segment).unwrap();
+    let gone = crate::report::read(&bench.path("r"), None).unwrap();
+    assert!(gone.blocked() && gone.to_json().contains("there is no log"));
+    std::fs::create_dir(bench.path("elsewhere")).unwrap();
+    std::fs::write(bench.path("elsewhere").join(segment.file_name().unwrap()), sound).unwrap();
+    assert!(!crate::report::read(&bench.path("r"), Some(&bench.path("elsewhere"))).unwrap().blocked());
 }

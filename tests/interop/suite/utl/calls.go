@@ -34,7 +34,7 @@ func (c call) empty() call {
 //	db, h.db    copies of its database; upstream's hashkv changes the one it reads
 //	s.db        a snapshot of it; nh.db: the same without its digest
 //	bad.db      with a byte changed; f5, f544: its first bytes; none: no bytes
-//	page.db     a database with a page of other bytes
+//	page.db     the database with other bytes in its root page
 func calls() []call {
 	var all []call
 	for _, part := range [][]call{words(), looks(), bbolts(), failures(), restores(), migrations()} {

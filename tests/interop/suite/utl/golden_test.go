@@ -3,6 +3,7 @@ package utl
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,7 +79,7 @@ func (m made) side(t *testing.T, with tools) (string, tools) {
 	snapshot := read(t, m.snapshot)
 	db := read(t, filepath.Join(m.dir, "member", "snap", "db"))
 	page := bytes.Clone(db)
-	copy(page[2*4096:], bytes.Repeat([]byte{0xa5}, 4096))
+	copy(page[rootPage(db)*blockLen:], bytes.Repeat([]byte{0xa5}, blockLen))
 	for name, data := range map[string][]byte{
 		"db": db, "h.db": db, "page.db": page, "s.db": snapshot, "nh.db": snapshot[:len(snapshot)-digestLen],
 		"bad.db": damaged(snapshot, len(snapshot)/2), "f5": snapshot[:5], "f544": snapshot[:544], "none": nil,
@@ -88,6 +89,16 @@ func (m made) side(t *testing.T, with tools) (string, tools) {
 		}
 	}
 	return dir, with
+}
+
+// rootPage is the page that the newer of the two meta pages begins with.
+func rootPage(db []byte) uint64 {
+	field := func(page, at int) uint64 { return binary.LittleEndian.Uint64(db[page*blockLen+at:]) }
+	const root, txid = 32, 64
+	if field(1, txid) > field(0, txid) {
+		return field(1, root)
+	}
+	return field(0, root)
 }
 
 // damaged is a copy with one byte changed.
