@@ -2,7 +2,8 @@
 //! texts and in what is accepted (`0x10`, `1_000`, `T` for true), so they are kept.
 
 /// A boolean as Go's `strconv.ParseBool` takes it.
-pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+#[must_use]
+pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
@@ -12,7 +13,7 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
 
 /// Why a text is no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NumberError {
+pub enum NumberError {
     /// Not written like a number.
     Syntax,
     /// A number, but too large.
@@ -21,7 +22,10 @@ pub(crate) enum NumberError {
 
 /// A number as Go's `strconv.ParseUint` takes it with base 0: decimal, `0x`, `0o`, `0b`, a leading `0` for octal,
 /// single underscores between digits and after the prefix.
-pub(crate) fn parse_unsigned(text: &str) -> Result<u64, NumberError> {
+///
+/// # Errors
+/// Why it is none.
+pub fn parse_unsigned(text: &str) -> Result<u64, NumberError> {
     let (digits, radix) = split_radix(text);
     let prefixed = digits.len() != text.len();
     let bad_start = digits.is_empty() || (digits.starts_with('_') && !prefixed);
@@ -41,7 +45,10 @@ pub(crate) fn parse_unsigned(text: &str) -> Result<u64, NumberError> {
 }
 
 /// Likewise with a sign.
-pub(crate) fn parse_signed(text: &str) -> Result<i64, NumberError> {
+///
+/// # Errors
+/// Why it is none.
+pub fn parse_signed(text: &str) -> Result<i64, NumberError> {
     let (digits, negative) = match text.strip_prefix('-') {
         Some(rest) => (rest, true),
         None => (text.strip_prefix('+').unwrap_or(text), false),
@@ -66,31 +73,57 @@ fn split_radix(text: &str) -> (&str, u32) {
 }
 
 /// A text in quotes as Go's `%q` prints it.
-pub(crate) fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
+#[must_use]
+pub fn quote(text: &str) -> String {
+    quote_bytes(text.as_bytes())
+}
+
+/// Likewise bytes, of which some may be no text.
+#[must_use]
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len() + 2);
     quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            c if c < ' ' || c == '\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => quoted.push(c),
+    for chunk in bytes.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| push_quoted(&mut quoted, c));
+        for byte in chunk.invalid() {
+            quoted.push_str(&format!("\\x{byte:02x}"));
         }
     }
     quoted.push('"');
     quoted
 }
 
+fn push_quoted(quoted: &mut String, c: char) {
+    match c {
+        '"' => quoted.push_str("\\\""),
+        '\\' => quoted.push_str("\\\\"),
+        '\n' => quoted.push_str("\\n"),
+        '\r' => quoted.push_str("\\r"),
+        '\t' => quoted.push_str("\\t"),
+        '\u{7}' => quoted.push_str("\\a"),
+        '\u{8}' => quoted.push_str("\\b"),
+        '\u{b}' => quoted.push_str("\\v"),
+        '\u{c}' => quoted.push_str("\\f"),
+        c if c < ' ' || c == '\u{7f}' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+        c if c.is_ascii() => quoted.push(c),
+        // Rust, like Go, escapes what cannot be seen; marks that join with what stands before them can.
+        c if c.is_control() || (c.escape_debug().len() > 1 && !joins(c)) => {
+            let code = u32::from(c);
+            let escaped = if code < 0x1_0000 { format!("\\u{code:04x}") } else { format!("\\U{code:08x}") };
+            quoted.push_str(&escaped);
+        }
+        c => quoted.push(c),
+    }
+}
+
+/// Whether a mark is escaped by Rust only where nothing stands before it.
+fn joins(c: char) -> bool {
+    format!("a{c}").escape_debug().count() == 2
+}
+
 /// A list in quotes as Go's `%q` prints a slice.
-pub(crate) fn quote_list(texts: &[String]) -> String {
+#[must_use]
+pub fn quote_list(texts: &[String]) -> String {
     let quoted: Vec<_> = texts.iter().map(|text| quote(text)).collect();
     format!("[{}]", quoted.join(" "))
 }
@@ -126,6 +159,11 @@ mod tests {
     #[test]
     fn quotes() {
         assert_eq!(quote("a\"b\\c\nd\u{1}"), r#""a\"b\\c\nd\x01""#);
+        assert_eq!(
+            quote("é\u{301}\u{200b}\u{85}\u{a0}\u{1f600}\u{e0001}"),
+            "\"é\u{301}\\u200b\\u0085\\u00a0\u{1f600}\\U000e0001\""
+        );
+        assert_eq!(quote_bytes(b"a\xff\xc3"), r#""a\xff\xc3""#);
         assert_eq!(quote_list(&["a".into(), "b".into()]), r#"["a" "b"]"#);
     }
 }

@@ -15,7 +15,7 @@ mod env;
 mod file;
 mod flag;
 mod gates;
-mod golang;
+pub mod golang;
 mod help;
 mod load;
 mod notice;

@@ -10,8 +10,8 @@ use std::{
 const ROWS: [&[&str]; 6] = [
     &["types", "vfs", "proto", "wal", "bolt"],
     &["mvcc", "lease", "auth", "cluster", "consensus", "watch", "state"],
-    &["telemetry", "config", "node"],
-    &["peer", "rpc", "client", "discovery"],
+    &["telemetry", "config", "cmdline", "node"],
+    &["peer", "rpc", "client", "discovery", "etcdutl"],
     &["mainstay"],
     &["sim", "e2e", "xtask"],
 ];
