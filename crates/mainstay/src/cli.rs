@@ -23,10 +23,11 @@ Usage:
 
   mainstay server [flags]    Start a member; flags are those of etcd (mainstay server --help).
   mainstay demo [--stay]     Serve a member from an empty directory and show a put, a get and a watch on it.
+  mainstay etcdctl ...       Talk to a cluster as etcdctl does (mainstay etcdctl --help).
   mainstay version           Print the version.
   mainstay help              Print this.
 
-Called etcd, it is etcd: `etcd [flags]`.
+Called etcd it is etcd, `etcd [flags]`; called etcdctl it is etcdctl.
 ";
 
 /// Runs a member until it ends. The log is started, and what the settings have to say is in it.
@@ -42,7 +43,8 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>, run_server: RunServer) -
     let program = args.first().and_then(|path| Path::new(path).file_name()?.to_str()).unwrap_or_default();
     match program {
         "etcd" => etcd(&args, run_server),
-        "etcdctl" | "etcdutl" => not_there_yet(program),
+        "etcdctl" => etcdctl::run(&args),
+        "etcdutl" => not_there_yet(program),
         _ => mainstay(&args, run_server),
     }
 }
@@ -65,7 +67,8 @@ fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
             print(HELP);
             ExitCode::SUCCESS
         }
-        Some(command @ ("etcdctl" | "etcdutl" | "gateway" | "grpc-proxy")) => not_there_yet(command),
+        Some("etcdctl") => etcdctl::run(&args[1..]),
+        Some(command @ ("etcdutl" | "gateway" | "grpc-proxy")) => not_there_yet(command),
         Some(other) => {
             complain(&format!("unknown command {other:?}\n\n{HELP}"));
             ExitCode::from(MISUSED)
