@@ -17,22 +17,6 @@ const FAILED: u8 = 1;
 /// The command line is wrong.
 const MISUSED: u8 = 2;
 
-const HELP: &str = "Mainstay is etcd, built again.
-
-Usage:
-
-  mainstay server [flags]    Start a member; flags are those of etcd (mainstay server --help).
-  mainstay demo [--stay]     Serve a member from an empty directory and show a put, a get and a watch on it.
-  mainstay etcdctl ...       Talk to a cluster as etcdctl does (mainstay etcdctl --help).
-  mainstay etcdutl ...       What etcdutl does to snapshots and data directories.
-  mainstay bbolt ...         Look into database files: check, stats, buckets, keys, get, pages, page ...
-  mainstay migrate check D   Say what a data directory or snapshot holds, and what would surprise on another server.
-  mainstay version           Print the version.
-  mainstay help              Print this.
-
-Called etcd it is etcd, `etcd [flags]`; called etcdctl or etcdutl it is that.
-";
-
 /// Runs a member until it ends. The log is started, and what the settings have to say is in it.
 pub(crate) type RunServer = fn(config::Settings) -> anyhow::Result<ExitCode>;
 
@@ -66,23 +50,12 @@ fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
             print(&version());
             ExitCode::SUCCESS
         }
-        Some("help" | "--help" | "-h") => {
-            print(HELP);
-            ExitCode::SUCCESS
-        }
         Some("etcdctl") => etcdctl::run(&args[1..]),
         Some("etcdutl") => ExitCode::from(etcdutl::run(&args[2..])),
         Some("bbolt") => ExitCode::from(etcdutl::run_bbolt(&args[2..])),
         Some("migrate") => ExitCode::from(etcdutl::migrate_check(&args[2..])),
         Some(command @ ("gateway" | "grpc-proxy")) => not_there_yet(command),
-        Some(other) => {
-            complain(&format!("unknown command {other:?}\n\n{HELP}"));
-            ExitCode::from(MISUSED)
-        }
-        None => {
-            complain(HELP);
-            ExitCode::from(MISUSED)
-        }
+        _ => cli::run(&args[1..]),
     }
 }
 
