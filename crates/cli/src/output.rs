@@ -161,6 +161,11 @@ pub(crate) fn shown(bytes: &[u8]) -> String {
     }
 }
 
+/// `1 key`, `2 keys`.
+pub(crate) fn count(number: i64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Bytes for people: `412 MB`.
 pub(crate) fn size(bytes: i64) -> String {
     const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];

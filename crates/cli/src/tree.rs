@@ -5,7 +5,7 @@ use std::pin::Pin;
 use cmdline::{Action, Command, Flag, Group, Kind, Positional, Program, Shell};
 
 use crate::{
-    commands::{keys, leases, locks, member, status, transfer, txn, watch},
+    commands::{bench, disk, doctor, keys, leases, locks, member, status, transfer, txn, watch},
     context::Context,
     fail::{Done, Failed},
     man,
@@ -42,6 +42,8 @@ pub(crate) static PROGRAM: Program<Run> = Program {
             &STATUS,
             &HEALTH,
             &MEMBER,
+            &DOCTOR,
+            &BENCH,
             &ETCDCTL,
             &ETCDUTL,
             &BBOLT,
@@ -359,6 +361,73 @@ static LEAD: Command<Run> = Command {
     short: "Let another member lead",
     positional: Positional::Exactly(1),
     action: run!(member::lead),
+    ..Command::NEW
+};
+
+static DOCTOR: Command<Run> = Command {
+    name: "doctor",
+    short: "Look for what is wrong, or will be, and say what to do about it",
+    long: "Look for what is wrong, or will be, and say what to do about it. It only reads, by the API and the metrics \
+           pages, and works on any etcd. The exit code is 3 when something must be done.",
+    group: CLUSTER,
+    flags: &[Flag::text(
+        "metrics",
+        "URLs of metrics pages, with commas between them; those of the endpoints without",
+    )],
+    positional: Positional::Never,
+    action: run!(doctor::run),
+    ..Command::NEW
+};
+
+static BENCH: Command<Run> = Command {
+    name: "bench",
+    short: "Measure a cluster, or a disk",
+    group: CLUSTER,
+    commands: &[&BENCH_PUT, &BENCH_GET, &BENCH_LIST, &BENCH_TXN, &BENCH_WATCH, &BENCH_LEASE, &BENCH_DISK],
+    ..Command::NEW
+};
+
+macro_rules! bench {
+    ($name:literal, $kind:ident, $short:literal) => {
+        Command {
+            name: $name,
+            short: $short,
+            flags: BENCH_FLAGS,
+            positional: Positional::Never,
+            action: Action::Run(|context| Box::pin(bench::run(context, bench::Kind::$kind))),
+            ..Command::NEW
+        }
+    };
+}
+
+const BENCH_FLAGS: &[Flag] = &[
+    Flag::new("requests", Kind::Int, "10000", "so many in all"),
+    Flag::new("clients", Kind::Int, "10", "connections"),
+    Flag::new("in-flight", Kind::Int, "10", "requests at once on each"),
+    Flag::new("value-size", Kind::Int, "256", "bytes of a value"),
+    Flag::new("keys", Kind::Int, "1000", "different keys; a list reads all of them"),
+    Flag::new("prefix", Kind::Text, "mainstay-bench/", "below which everything happens; deleted in the end"),
+];
+
+static BENCH_PUT: Command<Run> = bench!("put", Put, "Puts of random keys");
+static BENCH_GET: Command<Run> = bench!("get", Get, "Linearizable gets of random keys");
+static BENCH_LIST: Command<Run> = bench!("list", List, "Lists of all keys");
+static BENCH_TXN: Command<Run> =
+    bench!("txn", Txn, "Updates as Kubernetes makes them: if unchanged put, else get");
+static BENCH_WATCH: Command<Run> =
+    bench!("watch", Watch, "From put to event, with a watcher for each client");
+static BENCH_LEASE: Command<Run> = bench!("lease", Lease, "New leases, revoked in the end");
+
+static BENCH_DISK: Command<Run> = Command {
+    name: "disk",
+    usage: "[FOLDER]",
+    short: "How long a disk takes to make small writes durable, and whether that will do",
+    flags: &[
+        Flag::new("requests", Kind::Int, "1000", "so many writes"),
+        Flag::new("value-size", Kind::Int, "2300", "bytes of a write"),
+    ],
+    positional: Positional::Between(0, 1),
+    action: run!(disk::run),
     ..Command::NEW
 };
 

@@ -126,8 +126,10 @@ pub(crate) async fn del(context: Context) -> Done {
     let count = client.range(pb::RangeRequest { count_only: true, ..span.request() }).await?.count;
     let what = match (span.is_one(), context.flags.bool("prefix")) {
         (true, _) => format!("the key {:?}", shown(&span.key)),
-        (false, true) => format!("{count} keys that begin with {:?}", context.arg(0)),
-        (false, false) => format!("{count} keys from {:?} to {:?}", shown(&span.key), shown(&span.end)),
+        (false, true) => format!("{} that begin with {:?}", output::count(count, "key"), context.arg(0)),
+        (false, false) => {
+            format!("{} from {:?} to {:?}", output::count(count, "key"), shown(&span.key), shown(&span.end))
+        }
     };
     if count == 0 {
         output::tell(&format!("nothing to delete: {what}\n"));
@@ -145,5 +147,9 @@ pub(crate) async fn del(context: Context) -> Done {
         [("deleted", json!(reply.deleted)), ("revision", json!(revision))],
         vec![reply.deleted.to_string(), revision.to_string()],
     );
-    output::one(context.format, row, format!("deleted {} keys at revision {revision}\n", reply.deleted))
+    output::one(
+        context.format,
+        row,
+        format!("deleted {} at revision {revision}\n", output::count(reply.deleted, "key")),
+    )
 }

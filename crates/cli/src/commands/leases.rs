@@ -75,12 +75,17 @@ pub(crate) async fn revoke(context: Context) -> Done {
     let id = lease_id(context.arg(0))?;
     let client = context.connect().await?;
     let keys = client.lease_time_to_live(pb::LeaseTimeToLiveRequest { id, keys: true }).await?.keys;
-    let plan = format!("this ends lease {} and deletes its {} keys", lease_text(id), keys.len());
+    let plan =
+        format!("this ends lease {} and deletes {}", lease_text(id), output::count(keys.len() as i64, "key"));
     output::confirm(context.flags.bool("yes"), &plan)?;
     client.lease_revoke(pb::LeaseRevokeRequest { id }).await?;
     let row =
         Row::new([("lease", json!(lease_text(id))), ("deleted", json!(keys.len()))], vec![lease_text(id)]);
-    output::one(context.format, row, format!("ended lease {}, deleted {} keys\n", lease_text(id), keys.len()))
+    output::one(
+        context.format,
+        row,
+        format!("ended lease {}, deleted {}\n", lease_text(id), output::count(keys.len() as i64, "key")),
+    )
 }
 
 pub(crate) async fn keep_alive(context: Context) -> Done {

@@ -1,5 +1,8 @@
 //! What commands do, a file for each family.
 
+pub(crate) mod bench;
+pub(crate) mod disk;
+pub(crate) mod doctor;
 pub(crate) mod keys;
 pub(crate) mod leases;
 pub(crate) mod locks;

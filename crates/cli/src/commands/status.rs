@@ -12,16 +12,16 @@ use crate::{
 };
 
 /// What one member says, or why it says nothing.
-struct Seen {
-    id: u64,
-    name: String,
-    learner: bool,
-    endpoint: String,
-    status: Result<pb::StatusResponse, String>,
+pub(super) struct Seen {
+    pub(super) id: u64,
+    pub(super) name: String,
+    pub(super) learner: bool,
+    pub(super) endpoint: String,
+    pub(super) status: Result<pb::StatusResponse, String>,
 }
 
 /// The members, each asked at the first of its client URLs; those that were never started cannot be.
-async fn look(context: &Context) -> Done<(Vec<Seen>, Vec<pb::AlarmMember>)> {
+pub(super) async fn look(context: &Context) -> Done<(Vec<Seen>, Vec<pb::AlarmMember>)> {
     let settings = context.settings()?;
     let client = Client::open(&settings).await?;
     // Of one that has no leader, too: that is when people ask.

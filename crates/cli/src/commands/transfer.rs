@@ -35,11 +35,11 @@ pub(crate) async fn export(context: Context) -> Done {
             let row = kv::row(pair, false);
             text.push_str(&format!("{}\n", Value::Object(row.fields)));
         }
-        count += pairs.len();
+        count += pairs.len() as i64;
         output::say(text)
     })
     .await?;
-    output::tell(&format!("{count} keys at revision {revision}\n"));
+    output::tell(&format!("{} at revision {revision}\n", output::count(count, "key")));
     Ok(())
 }
 
@@ -105,7 +105,11 @@ pub(crate) async fn import(context: Context) -> Done {
         [("written", json!(written)), ("same", json!(tally.same)), ("refused", json!(tally.refused))],
         vec![written.to_string()],
     );
-    output::one(context.format, row, format!("{written} keys written, {} as they were\n", tally.same))?;
+    output::one(
+        context.format,
+        row,
+        format!("{} written, {} as they were\n", output::count(written as i64, "key"), tally.same),
+    )?;
     if tally.refused > 0 {
         let what = format!(
             "{} keys were not written: they have changed since the export or while this ran",
