@@ -485,8 +485,12 @@ macro_rules! elsewhere {
 
 static SERVER: Command<Run> =
     elsewhere!("server", SERVE, "[flags of etcd]", "Start a member; flags are those of etcd");
-static DEMO: Command<Run> =
-    elsewhere!("demo", SERVE, "[--stay]", "Serve a member from an empty directory and show it at work");
+static DEMO: Command<Run> = elsewhere!(
+    "demo",
+    SERVE,
+    "[--stay] [--nodes N] [--load PUTS] [--kill-leader-every TIME] [--for TIME]",
+    "Serve a member from an empty directory and show it at work"
+);
 static ETCDCTL: Command<Run> = elsewhere!("etcdctl", TOOLS, "...", "What etcdctl does, as it does it");
 static ETCDUTL: Command<Run> =
     elsewhere!("etcdutl", TOOLS, "...", "What etcdutl does to snapshots and data directories");

@@ -79,8 +79,7 @@ mod tests {
     fn documents() {
         let value =
             json!([{ "key": "a/b", "value": "1: x", "tags": ["no", "fine"], "n": 3, "none": {} }, "plain"]);
-        let expected =
-            "- key: a/b\n  n: 3\n  none: {}\n  tags:\n    - \"no\"\n    - fine\n  value: \"1: x\"\n- plain\n";
+        let expected = "- key: a/b\n  \"n\": 3\n  none: {}\n  tags:\n    - \"no\"\n    - fine\n  value: \"1: x\"\n- plain\n";
         assert_eq!(write(&value), expected);
         assert_eq!(write(&json!([])), "[]\n");
         assert_eq!(write(&json!("12")), "\"12\"\n");

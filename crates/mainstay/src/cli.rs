@@ -39,7 +39,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>, run_server: RunServer) -
 fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
     match args.get(1).map(String::as_str) {
         Some("server") => etcd(&[&args[..1], &args[2..]].concat(), run_server),
-        Some("demo") => match mainstay::demo::run(args.get(2).is_some_and(|word| word == "--stay")) {
+        Some("demo") => match mainstay::demo::run(&args[2..]) {
             Ok(code) => code,
             Err(error) => {
                 complain(&format!("{error:#}\n"));

@@ -1,9 +1,14 @@
-//! A member for the eye: served on a loopback port from an empty directory, with a put, a get and a watch on it.
+//! Members for the eye: one that is served on a loopback port from an empty directory, with a put, a get and a watch on
+//! it, or a whole cluster.
 
-use std::{net::TcpListener, path::PathBuf, process::ExitCode};
+mod certificates;
+mod cluster;
 
-use anyhow::{Context, Result, ensure};
+use std::{net::TcpListener, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result, anyhow, ensure};
 use bytes::{Buf, Bytes, BytesMut};
+use cmdline::{Flag, Flags, Kind};
 use h2::{RecvStream, client::SendRequest};
 use http::{Method, Request, Version};
 use prost::Message;
@@ -22,11 +27,46 @@ use crate::{
     server::{Network, Plan, Running},
 };
 
-/// Runs the demonstration; with `stay` the member goes on serving until a signal comes.
+const FLAGS: &[Flag] = &[
+    Flag::switch("stay", "one member: go on serving until a signal comes"),
+    Flag::new("nodes", Kind::Int, "1", "so many members, with TLS from two on"),
+    Flag::new("load", Kind::Int, "0", "a cluster: puts a second"),
+    Flag::new("kill-leader-every", Kind::Duration, "0s", "a cluster: kill whoever leads, again and again"),
+    Flag::new("for", Kind::Duration, "0s", "a cluster: end after this time; 0 for when a signal comes"),
+];
+
+/// Runs the demonstration that the words behind `demo` ask for.
 ///
 /// # Errors
-/// When the member does not start, or does not answer as it must.
-pub fn run(stay: bool) -> Result<ExitCode> {
+/// When words are not understood, a member does not start, or does not answer as it must.
+pub fn run(words: &[String]) -> Result<ExitCode> {
+    let mut flags = Flags::of(FLAGS);
+    let rest = cmdline::parse_flags(&mut flags, words).map_err(|error| anyhow!("{error}\n\n{}", usage()))?;
+    ensure!(rest.is_empty(), "{:?} is not expected here\n\n{}", rest[0], usage());
+    let time = |name| {
+        Some(flags.nanos(name)).filter(|nanos| *nanos > 0).map(|nanos| Duration::from_nanos(nanos as u64))
+    };
+    let members = usize::try_from(flags.int("nodes")).ok().filter(|count| (1..=7).contains(count));
+    let plan = cluster::Plan {
+        members: members.context("--nodes must be between 1 and 7")?,
+        load: u64::try_from(flags.int("load")).context("--load is below 0")?,
+        kill_every: time("kill-leader-every"),
+        time: time("for"),
+    };
+    if plan.members == 1 && plan.load == 0 && plan.kill_every.is_none() && plan.time.is_none() {
+        return one(flags.bool("stay"));
+    }
+    cluster::run(&plan)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn usage() -> String {
+    let line = |flag: &Flag| format!("  --{:<20} {}\n", flag.name, flag.help);
+    format!("mainstay demo:\n{}", FLAGS.iter().map(line).collect::<String>())
+}
+
+/// One member, shown at work.
+fn one(stay: bool) -> Result<ExitCode> {
     let dir = Scratch::new()?;
     let (client, peer) = (free_address()?, free_address()?);
     let client_url = format!("http://{client}");
