@@ -1,168 +1,184 @@
-//! Calls.
+//! A client and its calls.
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+use std::sync::{Arc, Mutex, atomic::AtomicUsize};
+
+use proto::etcdserverpb as pb;
+use tonic::metadata::AsciiMetadataValue;
+
+use crate::{
+    Error, KeepAlive, Replies, Settings, Watch,
+    call::Class::{Repeatable, Write},
+    connect::Door,
 };
 
-use http::uri::PathAndQuery;
-use prost::Message;
-use proto::etcdserverpb as pb;
-use tonic::{Code, Request, client::Grpc, metadata::AsciiMetadataValue, transport::Channel};
-use tonic_prost::ProstCodec;
-
-use crate::{Endpoint, Error, Tls, Watch, connect};
-
-/// How to reach a cluster.
+/// A client of one cluster. Clones share connections.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`.
-    pub endpoints: Vec<String>,
-    /// Whether endpoints without a scheme speak TLS.
-    pub secure: bool,
-    /// For endpoints that speak TLS.
-    pub tls: Tls,
-    /// Name and password; `None` without.
-    pub login: Option<(String, String)>,
-    /// Longest time to connect.
-    pub dial_timeout: Duration,
-    /// Longest time for a call to all endpoints together.
-    pub request_timeout: Duration,
-    /// Silence before a ping.
-    pub keepalive_time: Duration,
-    /// Longest wait for its answer.
-    pub keepalive_timeout: Duration,
-}
-
-/// A client of one cluster.
-#[derive(Debug)]
 pub struct Client {
-    channels: Vec<Channel>,
-    /// The channel that answered last.
-    preferred: AtomicUsize,
-    token: Option<AsciiMetadataValue>,
-    request_timeout: Duration,
+    pub(crate) inner: Arc<Inner>,
 }
 
-/// A unary method: path, request, reply.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) doors: Vec<Door>,
+    /// The door where somebody answered last.
+    pub(crate) preferred: AtomicUsize,
+    pub(crate) token: Mutex<Option<AsciiMetadataValue>>,
+}
+
+/// A unary method: path, request, reply, class.
 macro_rules! unary {
-    ($(#[$doc:meta])* $name:ident, $path:literal, $request:ident, $reply:ident) => {
+    ($($(#[$doc:meta])* $name:ident, $path:literal, $request:ident, $reply:ident, $class:ident;)*) => {$(
         $(#[$doc])*
         ///
         /// # Errors
         /// `Refused` and `TimeUp`.
         pub async fn $name(&self, request: pb::$request) -> Result<pb::$reply, Error> {
-            self.call($path, request).await
+            self.call(concat!("/etcdserverpb.", $path), request, $class).await
         }
-    };
+    )*};
 }
 
 impl Client {
-    /// Prepares channels, and logs in if there is a user. Without one nothing is connected yet.
+    /// Prepares connections, and logs in if there is a user. Without one nothing is connected yet.
     ///
     /// # Errors
     /// `Endpoint`, `Tls`; when logging in, as for a call.
     pub async fn open(settings: &Settings) -> Result<Client, Error> {
-        let channel = |text: &String| {
-            let endpoint = Endpoint::parse(text, settings.secure)?;
-            connect::channel(&endpoint, settings)
-        };
-        let mut client = Client {
-            channels: settings.endpoints.iter().map(channel).collect::<Result<_, _>>()?,
+        let doors = settings.endpoints.iter().map(|text| Door::new(text, settings));
+        let inner = Inner {
+            doors: doors.collect::<Result<_, _>>()?,
+            settings: settings.clone(),
             preferred: AtomicUsize::new(0),
-            token: None,
-            request_timeout: settings.request_timeout,
+            token: Mutex::new(None),
         };
-        if let Some((name, password)) = settings.login.clone() {
-            let reply = client.authenticate(pb::AuthenticateRequest { name, password }).await?;
-            let token = AsciiMetadataValue::try_from(reply.token)
-                .map_err(|_| Error::Tls("the server's token is not ASCII".into()))?;
-            client.token = Some(token);
+        let client = Client { inner: Arc::new(inner) };
+        match &settings.token {
+            Some(token) => client.remember(token)?,
+            None => client.log_in().await?,
         }
         Ok(client)
     }
 
-    unary!(
-        /// A token for a user.
-        authenticate, "/etcdserverpb.Auth/Authenticate", AuthenticateRequest, AuthenticateResponse
-    );
-    unary!(
-        /// Keys and values.
-        range, "/etcdserverpb.KV/Range", RangeRequest, RangeResponse
-    );
-    unary!(
-        /// One key is written.
-        put, "/etcdserverpb.KV/Put", PutRequest, PutResponse
-    );
+    /// How it was opened.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
 
-    /// Opens a watch. Its end is told by [`Watch::next`].
+    unary! {
+        /// Keys and values.
+        range, "KV/Range", RangeRequest, RangeResponse, Repeatable;
+        /// One key is written.
+        put, "KV/Put", PutRequest, PutResponse, Write;
+        /// Keys are deleted.
+        delete, "KV/DeleteRange", DeleteRangeRequest, DeleteRangeResponse, Write;
+        /// Operations that depend on compares.
+        txn, "KV/Txn", TxnRequest, TxnResponse, Write;
+        /// A transaction that may as well happen twice: its compares see to that.
+        txn_repeatable, "KV/Txn", TxnRequest, TxnResponse, Repeatable;
+        /// History is forgotten.
+        compact, "KV/Compact", CompactionRequest, CompactionResponse, Write;
+        /// A new lease.
+        lease_grant, "Lease/LeaseGrant", LeaseGrantRequest, LeaseGrantResponse, Repeatable;
+        /// A lease ends, and its keys with it.
+        lease_revoke, "Lease/LeaseRevoke", LeaseRevokeRequest, LeaseRevokeResponse, Repeatable;
+        /// How long a lease has to live.
+        lease_time_to_live, "Lease/LeaseTimeToLive", LeaseTimeToLiveRequest, LeaseTimeToLiveResponse, Repeatable;
+        /// All leases.
+        lease_leases, "Lease/LeaseLeases", LeaseLeasesRequest, LeaseLeasesResponse, Repeatable;
+        /// A new member.
+        member_add, "Cluster/MemberAdd", MemberAddRequest, MemberAddResponse, Write;
+        /// A member leaves.
+        member_remove, "Cluster/MemberRemove", MemberRemoveRequest, MemberRemoveResponse, Write;
+        /// Where a member is reached by others.
+        member_update, "Cluster/MemberUpdate", MemberUpdateRequest, MemberUpdateResponse, Write;
+        /// A learner becomes a voter.
+        member_promote, "Cluster/MemberPromote", MemberPromoteRequest, MemberPromoteResponse, Write;
+        /// All members.
+        member_list, "Cluster/MemberList", MemberListRequest, MemberListResponse, Repeatable;
+        /// Alarms are listed or changed.
+        alarm, "Maintenance/Alarm", AlarmRequest, AlarmResponse, Repeatable;
+        /// How a member is.
+        status, "Maintenance/Status", StatusRequest, StatusResponse, Repeatable;
+        /// A member's file is defragmented.
+        defragment, "Maintenance/Defragment", DefragmentRequest, DefragmentResponse, Write;
+        /// A hash over a member's keys.
+        hash_kv, "Maintenance/HashKV", HashKvRequest, HashKvResponse, Repeatable;
+        /// Another member leads.
+        move_leader, "Maintenance/MoveLeader", MoveLeaderRequest, MoveLeaderResponse, Repeatable;
+        /// The cluster goes back to an older version.
+        downgrade, "Maintenance/Downgrade", DowngradeRequest, DowngradeResponse, Write;
+        /// Users have to log in from now on.
+        auth_enable, "Auth/AuthEnable", AuthEnableRequest, AuthEnableResponse, Write;
+        /// Users need not log in any more.
+        auth_disable, "Auth/AuthDisable", AuthDisableRequest, AuthDisableResponse, Write;
+        /// Whether users have to log in.
+        auth_status, "Auth/AuthStatus", AuthStatusRequest, AuthStatusResponse, Repeatable;
+        /// A new user.
+        user_add, "Auth/UserAdd", AuthUserAddRequest, AuthUserAddResponse, Write;
+        /// A user's roles.
+        user_get, "Auth/UserGet", AuthUserGetRequest, AuthUserGetResponse, Repeatable;
+        /// All users.
+        user_list, "Auth/UserList", AuthUserListRequest, AuthUserListResponse, Repeatable;
+        /// A user is no more.
+        user_delete, "Auth/UserDelete", AuthUserDeleteRequest, AuthUserDeleteResponse, Write;
+        /// A user's password changes.
+        user_change_password, "Auth/UserChangePassword", AuthUserChangePasswordRequest, AuthUserChangePasswordResponse, Write;
+        /// A user gets a role.
+        user_grant_role, "Auth/UserGrantRole", AuthUserGrantRoleRequest, AuthUserGrantRoleResponse, Write;
+        /// A user loses a role.
+        user_revoke_role, "Auth/UserRevokeRole", AuthUserRevokeRoleRequest, AuthUserRevokeRoleResponse, Write;
+        /// A new role.
+        role_add, "Auth/RoleAdd", AuthRoleAddRequest, AuthRoleAddResponse, Write;
+        /// A role's permissions.
+        role_get, "Auth/RoleGet", AuthRoleGetRequest, AuthRoleGetResponse, Repeatable;
+        /// All roles.
+        role_list, "Auth/RoleList", AuthRoleListRequest, AuthRoleListResponse, Repeatable;
+        /// A role is no more.
+        role_delete, "Auth/RoleDelete", AuthRoleDeleteRequest, AuthRoleDeleteResponse, Write;
+        /// A role gets a permission.
+        role_grant_permission, "Auth/RoleGrantPermission", AuthRoleGrantPermissionRequest, AuthRoleGrantPermissionResponse, Write;
+        /// A role loses a permission.
+        role_revoke_permission, "Auth/RoleRevokePermission", AuthRoleRevokePermissionRequest, AuthRoleRevokePermissionResponse, Write;
+    }
+
+    /// A member's file, in pieces.
+    ///
+    /// # Errors
+    /// `Refused` and `TimeUp` when no endpoint takes it.
+    pub async fn snapshot(&self) -> Result<Replies<pb::SnapshotResponse>, Error> {
+        self.replies("/etcdserverpb.Maintenance/Snapshot", pb::SnapshotRequest {}).await
+    }
+
+    /// Keys and values, in pieces.
+    ///
+    /// # Errors
+    /// As for [`Client::snapshot`].
+    pub async fn range_stream(
+        &self,
+        request: pb::RangeRequest,
+    ) -> Result<Replies<pb::RangeStreamResponse>, Error> {
+        self.replies("/etcdserverpb.KV/RangeStream", request).await
+    }
+
+    /// Opens a watch. Its end is told by [`Watch::next`]; [`crate::Watches`] go on instead.
     ///
     /// # Errors
     /// `Refused` and `TimeUp` when no endpoint takes it.
     pub async fn watch(&self, create: pb::WatchCreateRequest) -> Result<Watch, Error> {
-        let opened = self
-            .each_endpoint(async |channel| Watch::open(channel, self.token.clone(), create.clone()).await);
-        opened.await
+        Watch::open(self, create).await
     }
 
-    async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, Error>
-    where
-        Q: Message + Clone + 'static,
-        A: Message + Default + 'static,
-    {
-        self.each_endpoint(async |channel| {
-            let mut grpc = Grpc::new(channel);
-            grpc.ready().await.map_err(|error| tonic::Status::unavailable(chain(&error)))?;
-            let codec = ProstCodec::<Q, A>::default();
-            let request = with_token(Request::new(request.clone()), self.token.clone());
-            Ok(grpc.unary(request, PathAndQuery::from_static(path), codec).await?.into_inner())
-        })
-        .await
+    /// Renews a lease once.
+    ///
+    /// # Errors
+    /// `Refused`, also for a lease that is not known, and `TimeUp`.
+    pub async fn keep_alive_once(&self, id: i64) -> Result<pb::LeaseKeepAliveResponse, Error> {
+        KeepAlive::once(self, id).await
     }
 
-    /// Asks endpoints in turn, until one answers.
-    async fn each_endpoint<T>(
-        &self,
-        ask: impl AsyncFn(Channel) -> Result<T, tonic::Status>,
-    ) -> Result<T, Error> {
-        let first = self.preferred.load(Ordering::Relaxed);
-        let asked = async {
-            let mut last = tonic::Status::unavailable("there are no endpoints");
-            for turn in 0..self.channels.len() {
-                let at = (first + turn) % self.channels.len();
-                match ask(self.channels[at].clone()).await {
-                    // It may have lost its quorum, or be gone: another one may do.
-                    Err(status) if status.code() == Code::Unavailable => last = status,
-                    answer => {
-                        self.preferred.store(at, Ordering::Relaxed);
-                        return answer;
-                    }
-                }
-            }
-            Err(last)
-        };
-        match tokio::time::timeout(self.request_timeout, asked).await {
-            Ok(answer) => Ok(answer?),
-            Err(_) => Err(Error::TimeUp),
-        }
+    /// Keeps a lease alive as long as somebody asks for the next reply.
+    pub fn keep_alive(&self, id: i64) -> KeepAlive {
+        KeepAlive::new(self.clone(), id)
     }
-}
-
-pub(crate) fn with_token<T>(mut request: Request<T>, token: Option<AsciiMetadataValue>) -> Request<T> {
-    if let Some(token) = token {
-        request.metadata_mut().insert("token", token);
-    }
-    request
-}
-
-/// An error with all its reasons: the last one says what is wrong.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }

@@ -1,7 +1,7 @@
 //! From an endpoint to a channel.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
@@ -36,45 +36,105 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// Trust everybody.
     pub skip_verify: bool,
+    /// The name that servers' certificates must have; `None` for the endpoint's.
+    pub server_name: Option<String>,
 }
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A channel that connects when it is used, and again when its connection ends.
-pub(crate) fn channel(endpoint: &Endpoint, settings: &Settings) -> Result<Channel, Error> {
-    let tls = match endpoint.secure {
-        true => Some(TlsConnector::from(Arc::new(settings.tls.config()?))),
-        false => None,
-    };
-    let refuse = |reason| Error::Endpoint { endpoint: endpoint.to_string(), reason };
-    let builder =
-        Channel::from_shared(endpoint.to_string()).map_err(|_| refuse("it cannot be part of a URL"))?;
-    let builder = builder
-        .connect_timeout(settings.dial_timeout)
-        .http2_keep_alive_interval(settings.keepalive_time)
-        .keep_alive_timeout(settings.keepalive_timeout);
-    let (endpoint, patience) = (endpoint.clone(), settings.dial_timeout);
-    let connect = service_fn(move |_: Uri| {
-        let (endpoint, tls) = (endpoint.clone(), tls.clone());
-        async move { open(&endpoint, tls, patience).await.map(TokioIo::new) }
-    });
-    Ok(builder.connect_with_connector_lazy(connect))
+/// There is no connection, so nothing was sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NotConnected(String);
+
+/// Where a server is, and the connection to it once there is one.
+#[derive(Debug)]
+pub(crate) struct Door {
+    endpoint: Endpoint,
+    tls: Option<Connector>,
+    channel: tokio::sync::Mutex<Option<Channel>>,
 }
 
-async fn open(endpoint: &Endpoint, tls: Option<TlsConnector>, patience: Duration) -> io::Result<Box<dyn Io>> {
+#[derive(Clone)]
+struct Connector(TlsConnector);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Door {
+    /// # Errors
+    /// `Endpoint` and `Tls`.
+    pub(crate) fn new(text: &str, settings: &Settings) -> Result<Door, Error> {
+        let endpoint = Endpoint::parse(text, settings.secure)?;
+        let tls = match endpoint.secure {
+            true => Some(Connector(TlsConnector::from(Arc::new(settings.tls.config()?)))),
+            false => None,
+        };
+        Ok(Door { endpoint, tls, channel: tokio::sync::Mutex::new(None) })
+    }
+
+    /// The connection, made now if there is none.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn channel(&self, settings: &Settings) -> Result<Channel, String> {
+        let mut channel = self.channel.lock().await;
+        if let Some(channel) = channel.as_ref() {
+            return Ok(channel.clone());
+        }
+        let builder = Channel::from_shared(self.endpoint.to_string())
+            .map_err(|_| format!("{} cannot be part of a URL", self.endpoint))?
+            .connect_timeout(settings.dial_timeout)
+            .http2_keep_alive_interval(settings.keepalive_time)
+            .keep_alive_timeout(settings.keepalive_timeout);
+        let (endpoint, tls, patience) = (self.endpoint.clone(), self.tls.clone(), settings.dial_timeout);
+        let name = settings.tls.server_name.clone().unwrap_or_else(|| self.endpoint.host().to_owned());
+        let connect = service_fn(move |_: Uri| {
+            let (endpoint, tls, name) = (endpoint.clone(), tls.clone(), name.clone());
+            async move {
+                let opened = open(&endpoint, name, tls.map(|tls| tls.0), patience).await.map(TokioIo::new);
+                opened.map_err(|error| NotConnected(format!("cannot connect to {endpoint}: {error}")))
+            }
+        });
+        let opened = builder.connect_with_connector(connect).await.map_err(|error| last_reason(&error))?;
+        Ok(channel.insert(opened).clone())
+    }
+
+    /// The next call makes a new connection: the old one broke.
+    pub(crate) async fn forget(&self) {
+        *self.channel.lock().await = None;
+    }
+}
+
+/// What is behind all that wraps it.
+fn last_reason(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}
+
+async fn open(
+    endpoint: &Endpoint,
+    name: String,
+    tls: Option<TlsConnector>,
+    patience: Duration,
+) -> io::Result<Box<dyn Io>> {
     let opened = async {
         let socket = TcpStream::connect(&endpoint.authority).await?;
         socket.set_nodelay(true)?;
         let Some(tls) = tls else { return Ok(Box::new(socket) as Box<dyn Io>) };
-        let name = ServerName::try_from(endpoint.host().to_owned()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(name).map_err(io::Error::other)?;
         Ok(Box::new(tls.connect(name, socket).await?) as Box<dyn Io>)
     };
     match tokio::time::timeout(patience, opened).await {
         Ok(opened) => opened,
-        Err(_) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, format!("cannot connect to {endpoint} in time")))
-        }
+        Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "it did not answer in time")),
     }
 }
 
@@ -155,5 +215,41 @@ impl ServerCertVerifier for TrustAll {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Largest page that is fetched.
+const PAGE_BYTES_MAX: u64 = 64 << 20;
+
+/// A page that a server shows over HTTP/1.1 beside its API.
+///
+/// # Errors
+/// When nobody answers, or not with a page.
+pub async fn fetch(endpoint: &Endpoint, settings: &Settings, path: &str) -> Result<String, Error> {
+    let broken = |error: io::Error| Error::from(tonic::Status::unavailable(error.to_string()));
+    let tls = match endpoint.secure {
+        true => {
+            let mut config = settings.tls.config()?;
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Some(TlsConnector::from(Arc::new(config)))
+        }
+        false => None,
+    };
+    let name = settings.tls.server_name.clone().unwrap_or_else(|| endpoint.host().to_owned());
+    let mut stream = open(endpoint, name, tls, settings.dial_timeout).await.map_err(broken)?;
+    // With 1.0 the body ends with the connection, and needs no reader of its own.
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", endpoint.authority);
+    stream.write_all(request.as_bytes()).await.map_err(broken)?;
+    let mut answer = Vec::new();
+    // Some servers end a TLS connection without saying so; what came is what there is.
+    let read = stream.take(PAGE_BYTES_MAX).read_to_end(&mut answer).await;
+    let answer = String::from_utf8_lossy(&answer);
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) if head.starts_with("HTTP/1.") && head.contains(" 200 ") => Ok(body.to_owned()),
+        Some((head, _)) => {
+            let line = head.lines().next().unwrap_or_default();
+            Err(tonic::Status::unavailable(line).into())
+        }
+        None => Err(broken(read.err().unwrap_or_else(|| io::ErrorKind::UnexpectedEof.into()))),
     }
 }

@@ -46,6 +46,13 @@ impl<R> fmt::Debug for Call<R> {
 }
 
 impl Flags {
+    /// These flags alone.
+    pub fn of(flags: &[Flag]) -> Flags {
+        let mut all = Flags::default();
+        flags.iter().for_each(|flag| all.declare(flag, false));
+        all
+    }
+
     /// Adds a flag unless there is one of its name: that of the command nearest hides those above.
     pub(crate) fn declare(&mut self, flag: &Flag, inherited: bool) {
         if self.find(flag.name).is_none() {

@@ -187,7 +187,7 @@ impl Service<'_> {
     async fn follow(&mut self, create: WatchCreateRequest, found: &mut Found) -> Result<(), Error> {
         let mut watch = self.client().await?.watch(create).await?;
         while found.registry.len() < found.size {
-            let Some(reply) = watch.next().await? else { return Err(Error::TimeUp) };
+            let Some(reply) = watch.next().await? else { return Err(Error::TimeUp(None)) };
             for event in &reply.events {
                 if let Some(kv) = event.kv.as_ref().filter(|_| event.r#type() == EventType::Put) {
                     found.registry.add(kv);

@@ -72,12 +72,14 @@ fn client_settings(service: &DiscoveryService) -> client::Settings {
             cert: service.cert.clone(),
             key: service.key.clone(),
             skip_verify: service.skip_verify,
+            server_name: None,
         },
         login: service.login.clone(),
         dial_timeout: service.dial_timeout,
-        request_timeout: service.request_timeout,
+        request_timeout: Some(service.request_timeout),
         keepalive_time: keepalive(service.keepalive_time),
         keepalive_timeout: service.keepalive_timeout,
+        ..client::Settings::default()
     }
 }
 

@@ -18,7 +18,10 @@ mod tests;
 pub use values::Values;
 pub use write::{Style, Writer};
 
-use crate::schema::{self, Schema};
+use crate::{
+    Malformed,
+    schema::{self, Schema},
+};
 
 /// JSON values lie within each other to this depth, as in Go's library.
 pub const DEPTH_MAX: usize = 10_000;
@@ -45,6 +48,19 @@ impl Type {
 /// Request and reply of the method at `/SERVICE/METHOD`.
 pub fn method(path: &str) -> Option<(Type, Type)> {
     schema::method(path).map(|(request, reply)| (Type(request), Type(reply)))
+}
+
+/// A message as Go's `encoding/json` writes the generated struct: what etcd's own tools print.
+///
+/// # Errors
+/// When there is no such message, or a text in it is none.
+pub fn as_struct<M: prost::Message + prost::Name>(message: &M) -> Result<String, Malformed> {
+    let schema = schema::schema(&M::full_name()).ok_or(Malformed::Wire)?;
+    let mut out = Vec::new();
+    let mut writer = Writer::new(Type(schema), Style::Struct);
+    writer.push(&message.encode_to_vec(), &mut out)?;
+    writer.finish(&mut out)?;
+    String::from_utf8(out).map_err(|_| Malformed::Text)
 }
 
 /// Why some JSON is refused, in the words of Go's libraries.

@@ -285,3 +285,20 @@ proptest! {
         prop_assert_eq!(read::<RangeRequest>(&json), Ok(request));
     }
 }
+
+/// Recorded from etcdctl 3.7.1.
+#[test]
+fn structs_have_bare_numbers() {
+    let reply = pb::AlarmResponse {
+        header: Some(pb::ResponseHeader {
+            cluster_id: 15_875_391_935_852_295_136,
+            revision: 3,
+            ..Default::default()
+        }),
+        alarms: vec![pb::AlarmMember { member_id: 7, alarm: pb::AlarmType::Nospace.into() }],
+    };
+    let json = super::as_struct(&reply).unwrap();
+    let expected =
+        r#"{"header":{"cluster_id":15875391935852295136,"revision":3},"alarms":[{"memberID":7,"alarm":1}]}"#;
+    assert_eq!(json, expected);
+}

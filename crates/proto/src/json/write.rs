@@ -17,6 +17,8 @@ pub enum Style {
     Message,
     /// As `encoding/json` does, which shields HTML: for a message within other JSON.
     Within,
+    /// As `encoding/json` writes the generated Go struct itself: numbers without quotes, enums as numbers.
+    Struct,
 }
 
 /// Writes one message. Its fields must come in the order of their numbers, as encoders write them.
@@ -191,6 +193,9 @@ fn scalar_or_message(field: &Field, style: Style, value: &[u8], out: &mut Vec<u8
         Kind::Message(inner) => return message(&MESSAGES[usize::from(inner)], style, value, out),
         Kind::Bool => append(out, format_args!("{}", number()? != 0)),
         Kind::Uint32 => append(out, format_args!("{}", number()? as u32)),
+        Kind::Int64 if style == Style::Struct => append(out, format_args!("{}", number()? as i64)),
+        Kind::Uint64 if style == Style::Struct => append(out, format_args!("{}", number()?)),
+        Kind::Enum(_) if style == Style::Struct => append(out, format_args!("{}", number()? as i32)),
         Kind::Int64 => append(out, format_args!("\"{}\"", number()? as i64)),
         Kind::Uint64 => append(out, format_args!("\"{}\"", number()?)),
         Kind::Enum(index) => {
@@ -228,7 +233,7 @@ pub(super) fn quote(text: &str, style: Style, out: &mut Vec<u8>) {
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
             '\0'..' ' => append(out, format_args!("\\u{:04x}", c as u32)),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if style == Style::Within => {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' if style != Style::Message => {
                 append(out, format_args!("\\u{:04x}", c as u32));
             }
             _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),

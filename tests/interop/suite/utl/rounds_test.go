@@ -3,7 +3,9 @@ package utl
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,10 +44,14 @@ func TestRounds(t *testing.T) {
 	for _, from := range servers {
 		t.Run("from "+from.Label, func(t *testing.T) {
 			m := prepare(t, from, harness.MustCtl(t, "etcdctl", "3.7"))
+			savers := map[string]string{"ours": ours(t).paths["etcdctl"]}
 			for _, minor := range []string{"3.7", "3.6", "3.5"} {
-				t.Run("saved by "+minor, func(t *testing.T) {
+				savers[minor] = harness.MustCtl(t, "etcdctl", minor)
+			}
+			for label, ctl := range savers {
+				t.Run("saved by "+label, func(t *testing.T) {
 					file := filepath.Join(t.TempDir(), "s.db")
-					m.save(t, from, harness.MustCtl(t, "etcdctl", minor), file)
+					m.save(t, from, ctl, file)
 					sameStatus(t, with, file)
 					for _, r := range with {
 						t.Run("restored by "+r.label, func(t *testing.T) { m.restoreAndServe(t, r, file, servers) })
@@ -107,6 +113,36 @@ func (m made) restoreAndServe(t *testing.T, r restorer, file string, servers []h
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", server.Label, err)
+		}
+	}
+}
+
+// TestDeprecated calls the two commands that scripts still look for at etcdctl, which
+// say where they have gone and do what etcdutl does.
+func TestDeprecated(t *testing.T) {
+	us := ours(t)
+	m := prepare(t, harness.MustTarget(t), harness.MustCtl(t, "etcdctl", "3.7"))
+	dir, us := m.side(t, us)
+	for _, line := range []string{
+		"snapshot status s.db", "snapshot status s.db -w json", "snapshot status s.db -w table", "snapshot status absent", "snapshot status", "snapshot status s.db -w nope",
+		"snapshot restore s.db --data-dir a", "snapshot restore s.db --data-dir d", "snapshot restore", "snapshot restore s.db --data-dir b --bump-revision 7",
+	} {
+		args := strings.Fields(line)
+		want, err := us.run(t.Context(), dir, "etcdutl", args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was restored to is no place for a second time.
+		if err := os.RemoveAll(filepath.Join(dir, "a")); err != nil {
+			t.Fatal(err)
+		}
+		got, err := us.run(t.Context(), dir, "etcdctl", args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.stderr = "Deprecated: Use `etcdutl snapshot " + args[1] + "` instead.\n\n" + want.stderr
+		if want, got := want.normalised(call{}), got.normalised(call{}); want != got {
+			t.Errorf("etcdctl %s: %s\nwant %s", line, got, want)
 		}
 	}
 }
