@@ -56,7 +56,8 @@ fn deprecated(command: &str) {
 
 pub(crate) async fn status(context: Context) -> Done {
     deprecated("status");
-    let text = etcdutl::snapshot_status_with(context.flags.text("write-out"), &context.args).map_err(failed)?;
+    let text =
+        etcdutl::snapshot_status_with(context.flags.text("write-out"), &context.args).map_err(failed)?;
     say(text)
 }
 

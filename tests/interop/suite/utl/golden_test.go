@@ -38,10 +38,15 @@ type made struct {
 // prepare makes them with a server, and saves the snapshot with an etcdctl.
 func prepare(t *testing.T, bin harness.Binary, ctl string) made {
 	t.Helper()
+	return prepareFrom(t, source, bin, ctl)
+}
+
+func prepareFrom(t *testing.T, fixture files.Fixture, bin harness.Binary, ctl string) made {
+	t.Helper()
 	ctx := harness.Context(t, 3*time.Minute)
 	work := t.TempDir()
 	m := made{dir: filepath.Join(work, "data"), snapshot: filepath.Join(work, "s.db")}
-	known, err := source.MakeWith(ctx, bin, t.TempDir(), m.dir, seed)
+	known, err := fixture.MakeWith(ctx, bin, t.TempDir(), m.dir, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,10 +64,14 @@ func (m made) save(t *testing.T, bin harness.Binary, ctl, file string) {
 	}
 	s := harness.Start(t, bin, harness.Options{DataDir: replica})
 	defer s.Kill()
-	if m.known.Version == "3.7.1" {
+	args := []string{"--endpoints=" + s.Addr, "snapshot", "save", file}
+	switch {
+	case m.known.Auth != nil && m.known.Auth.Enabled:
+		args = append(args, "--user=root:"+m.known.Auth.Password)
+	case m.known.StorageVersion != "":
 		waitStorage(t, s)
 	}
-	cmd := exec.CommandContext(harness.Context(t, time.Minute), ctl, "--endpoints="+s.Addr, "snapshot", "save", file)
+	cmd := exec.CommandContext(harness.Context(t, time.Minute), ctl, args...)
 	cmd.Env = []string{"ETCDCTL_API=3", "PATH=" + os.Getenv("PATH")}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", ctl, err, out)

@@ -102,8 +102,10 @@ func (m made) restoreAndServe(t *testing.T, r restorer, file string, servers []h
 			if diffs := want.Differences(now); len(diffs) > 0 {
 				return fmt.Errorf("it differs from the source: %q", diffs)
 			}
-			if _, err := c.KV.Put(ctx, &pb.PutRequest{Key: []byte("after"), Value: []byte("restore")}); err != nil {
-				return err
+			if want.Auth == nil || !want.Auth.Enabled {
+				if _, err := c.KV.Put(ctx, &pb.PutRequest{Key: []byte("after"), Value: []byte("restore")}); err != nil {
+					return err
+				}
 			}
 			return want.CheckHashes(ctx, c)
 		})
@@ -114,6 +116,44 @@ func (m made) restoreAndServe(t *testing.T, r restorer, file string, servers []h
 		if err != nil {
 			t.Fatalf("%s: %v", server.Label, err)
 		}
+	}
+}
+
+// TestUsers restores where authentication is on: who could log in before can log in
+// after.
+func TestUsers(t *testing.T) {
+	with, fixture := restorers(t)[:2], source
+	fixture.Users, fixture.Auth = false, true
+	servers := []harness.Binary{harness.MustEtcd(t, "3.7"), harness.MustTarget(t)}
+	for _, from := range servers {
+		t.Run("from "+from.Label, func(t *testing.T) {
+			m := prepareFrom(t, fixture, from, harness.MustCtl(t, "etcdctl", "3.7"))
+			if m.known.Auth == nil || !m.known.Auth.Enabled {
+				t.Fatal("authentication is off")
+			}
+			sameStatus(t, with, m.snapshot)
+			for _, r := range with {
+				t.Run("restored by "+r.label, func(t *testing.T) { m.restoreAndServe(t, r, m.snapshot, servers) })
+			}
+		})
+	}
+}
+
+// TestOlder restores snapshots of etcd 3.6 and 3.5, which serve what comes out, as we
+// do.
+func TestOlder(t *testing.T) {
+	with := restorers(t)[:2]
+	for _, minor := range []string{"3.6", "3.5"} {
+		t.Run(minor, func(t *testing.T) {
+			from := harness.MustEtcd(t, minor)
+			m := prepare(t, from, harness.MustCtl(t, "etcdctl", minor))
+			sameStatus(t, with, m.snapshot)
+			for _, r := range with {
+				t.Run("restored by "+r.label, func(t *testing.T) {
+					m.restoreAndServe(t, r, m.snapshot, []harness.Binary{from, harness.MustTarget(t)})
+				})
+			}
+		})
 	}
 }
 
