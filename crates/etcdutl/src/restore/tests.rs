@@ -271,8 +271,10 @@ fn a_report_says_what_a_log_is_like() {
     bench.restore("s.db", "r").run(Log::Silent).unwrap();
     let segment = bench.path("r/member/wal/0000000000000000-0000000000000000.wal");
     let sound = std::fs::read(&segment).unwrap();
-    // A frame of 96 bytes, of which power left twenty.
-    let torn = [&96_u64.to_le_bytes()[..], &[0x5a; 20]].concat();
+    // A frame of 2,000 bytes, of which power left the first sector.
+    let mut torn = [&2000_u64.to_le_bytes()[..], &[0x5a; 512]].concat();
+    torn.truncate(512 - sound.len() % 512);
+    torn.resize(4096, 0);
     std::fs::OpenOptions::new().append(true).open(&segment).unwrap().write_all(&torn).unwrap();
     let report = crate::report::read(&bench.path("r"), None).unwrap();
     assert!(!report.blocked() && report.to_table().contains("a power loss tore"), "{}", report.to_table());
