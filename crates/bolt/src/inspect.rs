@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::{
     cursor::Cursor,
     error::BoltError,
-    format::{PageId, u64_at},
+    format::{ELEMENT_LEN, PageId, u64_at},
     page::Page,
     snapshot::{BucketRoot, Snapshot, bucket_root},
     walk::{Depth, Usage, usage},
@@ -52,6 +52,8 @@ pub enum Element {
 pub struct Elements {
     cursor: Cursor,
     snapshot: Snapshot,
+    /// No file holds more of them. In a damaged one branches may lead in circles.
+    left: u64,
 }
 
 /// What a bucket takes up; numbers as bbolt's `BucketStats` counts them.
@@ -158,7 +160,7 @@ impl Bucket {
     /// All that is in it.
     pub fn elements(&self) -> Elements {
         let cursor = Cursor::new(self.snapshot.clone(), Some(self.root.clone()));
-        Elements { cursor, snapshot: self.snapshot.clone() }
+        Elements { cursor, snapshot: self.snapshot.clone(), left: self.snapshot.size() / ELEMENT_LEN as u64 }
     }
 
     /// What it takes up, with all buckets in it. Ask [`Snapshot::unused_pages`] first: in a damaged file buckets may
@@ -224,6 +226,10 @@ impl Elements {
     #[allow(clippy::should_implement_trait, reason = "fails, unlike Iterator::next")]
     pub fn next(&mut self) -> Result<Option<Element>, BoltError> {
         let Some((page, index)) = self.cursor.next_element()? else { return Ok(None) };
+        let Some(left) = self.left.checked_sub(1) else {
+            return Err(BoltError::corrupt(page.id(), "bucket has more elements than the file has room for"));
+        };
+        self.left = left;
         element(&self.snapshot, &page, index).map(Some)
     }
 }

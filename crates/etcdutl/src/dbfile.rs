@@ -52,6 +52,7 @@ pub(crate) fn db_path(data_dir: &str) -> PathBuf {
 
 /// The folder of the checksums of `db`, when it is a member's and has them.
 pub(crate) fn side_dir(db: &Path) -> Option<PathBuf> {
+    db.file_name().filter(|name| *name == "db")?;
     let dir = db.parent()?.parent()?.join("mainstay");
     dir.join(bolt::SUMS_FILE_NAME).exists().then_some(dir)
 }

@@ -18,8 +18,8 @@ use crate::{dbfile::text_of, intact};
 
 /// What the database says.
 pub(super) struct Facts {
-    /// Index of the last entry applied.
-    pub(super) applied: u64,
+    /// Index of the last entry applied; not known of a damaged file.
+    pub(super) applied: Option<u64>,
     pub(super) small: Option<SmallState>,
     groups: Vec<Group>,
 }
@@ -35,6 +35,8 @@ pub(super) fn read(snapshot: &Snapshot, remarks: &mut Remarks) -> Facts {
     let mut groups = vec![file(snapshot, remarks)];
     if let Err(error) = intact::check_pages(snapshot) {
         remarks.blocks(format!("the database is damaged: {error}"));
+        // Branches may lead in circles.
+        return Facts { applied: None, small: None, groups };
     }
     let mut get = |key: &[u8]| match snapshot.get(bucket::META, key) {
         Ok(value) => value,
@@ -78,7 +80,7 @@ pub(super) fn read(snapshot: &Snapshot, remarks: &mut Remarks) -> Facts {
         groups.push(members(small, remarks));
         groups.push(people(snapshot, small, remarks));
     }
-    Facts { applied, small, groups }
+    Facts { applied: Some(applied), small, groups }
 }
 
 fn file(snapshot: &Snapshot, remarks: &mut Remarks) -> Group {

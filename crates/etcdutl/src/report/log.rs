@@ -34,7 +34,7 @@ fn log(recovered: &Recovered, wal_dir: &Path, db: &Facts, remarks: &mut Remarks)
     let (segments, bytes) = segments(wal_dir);
     let start = recovered.start.index;
     let last = recovered.entries.last().map_or(start, |entry| entry.index);
-    let unapplied = last.saturating_sub(db.applied.max(start));
+    let unapplied = db.applied.map(|applied| last.saturating_sub(applied.max(start)));
     judge_pair(recovered, start, last, db, remarks);
     let unreadable = recovered.entries.iter().filter(|entry| !is_readable(entry)).count();
     if unreadable > 0 {
@@ -64,23 +64,22 @@ fn log(recovered: &Recovered, wal_dir: &Path, db: &Facts, remarks: &mut Remarks)
 }
 
 fn judge_pair(recovered: &Recovered, start: u64, last: u64, db: &Facts, remarks: &mut Remarks) {
-    if db.applied > last {
+    let Some(applied) = db.applied else { return };
+    if applied > last {
         remarks.blocks(format!(
-            "the database holds the log up to index {}, but the log ends at {last}: acknowledged writes are missing from it",
-            db.applied
+            "the database holds the log up to index {applied}, but the log ends at {last}: acknowledged writes are missing from it"
         ));
     }
-    if start > db.applied {
+    if start > applied {
         remarks.blocks(format!(
-            "the database holds the log up to index {}, but the log begins at {start}: the database is older than its log",
-            db.applied
+            "the database holds the log up to index {applied}, but the log begins at {start}: the database is older than its log"
         ));
     }
     let Some(small) = &db.small else { return };
     let id = recovered.metadata.node_id;
     if small.cluster.is_removed(id) {
         remarks.blocks(format!("member {id}, whose log this is, was removed from its cluster"));
-    } else if db.applied > 0 && small.cluster.member(id).is_none() {
+    } else if applied > 0 && small.cluster.member(id).is_none() {
         remarks.surprise(format!("member {id}, whose log this is, is not among the members in the database"));
     }
 }

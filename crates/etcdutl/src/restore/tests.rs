@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use bolt::{Db, Options};
 use cluster::Version;
+use prost::Message;
 use sha2::{Digest, Sha256};
-use types::{Revision, Write, bucket, bucket::meta};
+use types::{Revision, Write, bucket, bucket::meta, raft::Entry};
+use wal::{Wal, WalOptions};
 
 use super::*;
 use crate::{Code, hashkv::hash_kv, status::status};
@@ -266,17 +268,26 @@ fn a_report_says_what_a_snapshot_holds() {
 
 #[test]
 fn a_report_says_what_a_log_is_like() {
-    use std::io::Write;
     let bench = Bench::new();
     bench.restore("s.db", "r").run(Log::Silent).unwrap();
     let segment = bench.path("r/member/wal/0000000000000000-0000000000000000.wal");
     let sound = std::fs::read(&segment).unwrap();
-    // A frame of 96 bytes, of which power left twenty.
-    let torn = [&96_u64.to_le_bytes()[..], &[0x5a; 20]].concat();
-    std::fs::OpenOptions::new().append(true).open(&segment).unwrap().write_all(&torn).unwrap();
+    // Of the frame of a long entry, power left the first sector.
+    let (mut wal, recovered) =
+        Wal::open(dbfile::disk(), &bench.path("r/member/wal"), WalOptions::default()).unwrap();
+    let request = proto::etcdserverpb::InternalRaftRequest {
+        put: Some(proto::etcdserverpb::PutRequest { value: vec![7; 4000].into(), ..Default::default() }),
+        ..Default::default()
+    };
+    let entry = Entry { term: 1, index: 2, data: request.encode_to_vec().into(), ..Entry::default() };
+    wal.append(&[entry], recovered.hard_state).unwrap();
+    wal.close().unwrap();
+    let mut torn = std::fs::read(&segment).unwrap();
+    torn[sound.len().next_multiple_of(512)..].fill(0);
+    std::fs::write(&segment, &torn).unwrap();
     let report = crate::report::read(&bench.path("r"), None).unwrap();
     assert!(!report.blocked() && report.to_table().contains("a power loss tore"), "{}", report.to_table());
-    assert_eq!(std::fs::read(&segment).unwrap().len(), sound.len() + torn.len(), "it was changed");
+    assert_eq!(std::fs::read(&segment).unwrap(), torn, "it was changed");
 
     // Damage before the end is none that a power loss makes.
     let mut damaged = sound.clone();

@@ -99,7 +99,7 @@ func (t *target) run(ctx context.Context, c command) (result, error) {
 	// Etcdctl says so when it does not know a variable.
 	cmd.Env = []string{"ETCDCTL_API=3", "PATH=" + os.Getenv("PATH"), "HOME=" + t.words["dir"]}
 	var stderr bytes.Buffer
-	stdout := &watcher{until: c.until, reached: make(chan struct{})}
+	stdout := NewOutput(c.until)
 	cmd.Stdout, cmd.Stderr = stdout, &stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -117,7 +117,7 @@ func (t *target) run(ctx context.Context, c command) (result, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	select {
-	case <-stdout.reached:
+	case <-stdout.Reached():
 		_ = cmd.Process.Signal(os.Interrupt)
 		err = <-ended
 	case err = <-ended:
@@ -136,7 +136,7 @@ func (t *target) run(ctx context.Context, c command) (result, error) {
 		}
 		t.words[c.capture] = m[1]
 	}
-	r := result{t.normalise(stdout.String(), c.loose), t.normalise(dropLog(stderr.String()), c.loose), cmd.ProcessState.ExitCode()}
+	r := result{t.normalise(stdout.String(), c.loose), t.normalise(DropLog(stderr.String()), c.loose), cmd.ProcessState.ExitCode()}
 	if strings.HasSuffix(r.stdout, verdict) {
 		// It depends on the machine, and so does the exit code.
 		r.exit = 0
@@ -151,8 +151,8 @@ func (t *target) expand(s string) string {
 	return s
 }
 
-// dropLog removes the client's log lines, which carry times.
-func dropLog(stderr string) string {
+// DropLog removes the client's log lines, which carry times.
+func DropLog(stderr string) string {
 	var kept []string
 	for _, line := range strings.SplitAfter(stderr, "\n") {
 		if !strings.HasPrefix(line, `{"level"`) {
@@ -200,6 +200,21 @@ var (
 	widths  = regexp.MustCompile(`[-─ ]{2,}`)
 )
 
+// Normalise replaces what differs from run to run in the output of etcdctl.
+func Normalise(s string) string {
+	for _, n := range normalisation {
+		s = n.pattern.ReplaceAllString(s, n.with)
+	}
+	return s
+}
+
+// Loosely replaces sizes, numbers and widths, too.
+func Loosely(s string) string {
+	s = sizes.ReplaceAllString(s, "SIZE")
+	s = numbers.ReplaceAllString(s, "N")
+	return widths.ReplaceAllString(s, " ")
+}
+
 func (t *target) normalise(s string, loose bool) string {
 	s = strings.ReplaceAll(s, t.endpoint, "ENDPOINT")
 	for name, value := range t.words {
@@ -209,19 +224,15 @@ func (t *target) normalise(s string, loose bool) string {
 			s = strings.ReplaceAll(s, strconv.FormatInt(id, 10), "{"+name+"}")
 		}
 	}
-	for _, n := range normalisation {
-		s = n.pattern.ReplaceAllString(s, n.with)
-	}
+	s = Normalise(s)
 	if loose {
-		s = sizes.ReplaceAllString(s, "SIZE")
-		s = numbers.ReplaceAllString(s, "N")
-		s = widths.ReplaceAllString(s, " ")
+		s = Loosely(s)
 	}
 	return s
 }
 
-// watcher collects output and reports when it contains a text.
-type watcher struct {
+// Output collects output and reports when it contains a text.
+type Output struct {
 	mu      sync.Mutex
 	buf     bytes.Buffer
 	until   string
@@ -229,7 +240,15 @@ type watcher struct {
 	reached chan struct{}
 }
 
-func (w *watcher) Write(p []byte) (int, error) {
+// NewOutput waits for a text; for none when it is empty.
+func NewOutput(until string) *Output {
+	return &Output{until: until, reached: make(chan struct{})}
+}
+
+// Reached is closed when the text has come.
+func (w *Output) Reached() <-chan struct{} { return w.reached }
+
+func (w *Output) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.buf.Write(p)
@@ -240,7 +259,7 @@ func (w *watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (w *watcher) String() string {
+func (w *Output) String() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.buf.String()

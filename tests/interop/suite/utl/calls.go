@@ -52,6 +52,9 @@ func words() []call {
 		utl("version"), utl("version x"), utl("version -h"), utl("-w json version"), utl("--nope"), utl("-x"), utl("version --timeout x"), utl("version --timeout=5"),
 		utl("version -w"), utl("version --write-out=table"), utl("defrag -h"), utl("hashkv -h"), utl("migrate -h"), utl("snapshot status -h"), utl("snapshot restore -h"),
 	}
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		cs = append(cs, utl("completion "+shell))
+	}
 	for _, name := range []string{"buckets", "check", "dump", "get", "info", "inspect", "keys", "page", "page-item", "pages", "stats"} {
 		cs = append(cs, bbolt(name))
 	}

@@ -3,7 +3,9 @@ package utl
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,10 +44,14 @@ func TestRounds(t *testing.T) {
 	for _, from := range servers {
 		t.Run("from "+from.Label, func(t *testing.T) {
 			m := prepare(t, from, harness.MustCtl(t, "etcdctl", "3.7"))
+			savers := map[string]string{"ours": ours(t).paths["etcdctl"]}
 			for _, minor := range []string{"3.7", "3.6", "3.5"} {
-				t.Run("saved by "+minor, func(t *testing.T) {
+				savers[minor] = harness.MustCtl(t, "etcdctl", minor)
+			}
+			for label, ctl := range savers {
+				t.Run("saved by "+label, func(t *testing.T) {
 					file := filepath.Join(t.TempDir(), "s.db")
-					m.save(t, from, harness.MustCtl(t, "etcdctl", minor), file)
+					m.save(t, from, ctl, file)
 					sameStatus(t, with, file)
 					for _, r := range with {
 						t.Run("restored by "+r.label, func(t *testing.T) { m.restoreAndServe(t, r, file, servers) })
@@ -96,8 +102,10 @@ func (m made) restoreAndServe(t *testing.T, r restorer, file string, servers []h
 			if diffs := want.Differences(now); len(diffs) > 0 {
 				return fmt.Errorf("it differs from the source: %q", diffs)
 			}
-			if _, err := c.KV.Put(ctx, &pb.PutRequest{Key: []byte("after"), Value: []byte("restore")}); err != nil {
-				return err
+			if want.Auth == nil || !want.Auth.Enabled {
+				if _, err := c.KV.Put(ctx, &pb.PutRequest{Key: []byte("after"), Value: []byte("restore")}); err != nil {
+					return err
+				}
 			}
 			return want.CheckHashes(ctx, c)
 		})
@@ -107,6 +115,74 @@ func (m made) restoreAndServe(t *testing.T, r restorer, file string, servers []h
 		}
 		if err != nil {
 			t.Fatalf("%s: %v", server.Label, err)
+		}
+	}
+}
+
+// TestUsers restores where authentication is on: who could log in before can log in
+// after.
+func TestUsers(t *testing.T) {
+	with, fixture := restorers(t)[:2], source
+	fixture.Users, fixture.Auth = false, true
+	servers := []harness.Binary{harness.MustEtcd(t, "3.7"), harness.MustTarget(t)}
+	for _, from := range servers {
+		t.Run("from "+from.Label, func(t *testing.T) {
+			m := prepareFrom(t, fixture, from, harness.MustCtl(t, "etcdctl", "3.7"))
+			if m.known.Auth == nil || !m.known.Auth.Enabled {
+				t.Fatal("authentication is off")
+			}
+			sameStatus(t, with, m.snapshot)
+			for _, r := range with {
+				t.Run("restored by "+r.label, func(t *testing.T) { m.restoreAndServe(t, r, m.snapshot, servers) })
+			}
+		})
+	}
+}
+
+// TestOlder restores snapshots of etcd 3.6 and 3.5, which serve what comes out, as we
+// do.
+func TestOlder(t *testing.T) {
+	with := restorers(t)[:2]
+	for _, minor := range []string{"3.6", "3.5"} {
+		t.Run(minor, func(t *testing.T) {
+			from := harness.MustEtcd(t, minor)
+			m := prepare(t, from, harness.MustCtl(t, "etcdctl", minor))
+			sameStatus(t, with, m.snapshot)
+			for _, r := range with {
+				t.Run("restored by "+r.label, func(t *testing.T) {
+					m.restoreAndServe(t, r, m.snapshot, []harness.Binary{from, harness.MustTarget(t)})
+				})
+			}
+		})
+	}
+}
+
+// TestDeprecated calls the two commands that scripts still look for at etcdctl, which
+// say where they have gone and do what etcdutl does.
+func TestDeprecated(t *testing.T) {
+	us := ours(t)
+	m := prepare(t, harness.MustTarget(t), harness.MustCtl(t, "etcdctl", "3.7"))
+	dir, us := m.side(t, us)
+	for _, line := range []string{
+		"snapshot status s.db", "snapshot status s.db -w json", "snapshot status s.db -w table", "snapshot status absent", "snapshot status", "snapshot status s.db -w nope",
+		"snapshot restore s.db --data-dir a", "snapshot restore s.db --data-dir d", "snapshot restore", "snapshot restore s.db --data-dir b --bump-revision 7",
+	} {
+		args := strings.Fields(line)
+		want, err := us.run(t.Context(), dir, "etcdutl", args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// What was restored to is no place for a second time.
+		if err := os.RemoveAll(filepath.Join(dir, "a")); err != nil {
+			t.Fatal(err)
+		}
+		got, err := us.run(t.Context(), dir, "etcdctl", args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.stderr = "Deprecated: Use `etcdutl snapshot " + args[1] + "` instead.\n\n" + want.stderr
+		if want, got := want.normalised(call{}), got.normalised(call{}); want != got {
+			t.Errorf("etcdctl %s: %s\nwant %s", line, got, want)
 		}
 	}
 }

@@ -56,15 +56,19 @@ func ours(t testing.TB) tools {
 	if !bin.IsMainstay() {
 		t.Skip("skipped: the target has no tools of its own")
 	}
-	path := filepath.Join(t.TempDir(), "etcdutl")
-	if err := os.Symlink(bin.Path, path); err != nil {
-		t.Fatal(err)
-	}
-	return tools{
+	side := tools{
 		label: bin.Label,
-		paths: map[string]string{"etcdutl": path, "bbolt": bin.Path, "mainstay": bin.Path},
+		paths: map[string]string{"bbolt": bin.Path, "mainstay": bin.Path},
 		words: map[string][]string{"bbolt": {"bbolt"}},
 	}
+	dir := t.TempDir()
+	for _, name := range []string{"etcdutl", "etcdctl"} {
+		side.paths[name] = filepath.Join(dir, name)
+		if err := os.Symlink(bin.Path, side.paths[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return side
 }
 
 // result is what a call printed.
