@@ -9,9 +9,10 @@ use crate::{
     db::{Db, Options},
     error::BoltError,
     format::{
-        FIRST_DATA_PAGE, FREELIST_FLAG, NO_FREELIST, PAGE_HEADER_LEN, PageHeader, PageId, Run,
+        FIRST_DATA_PAGE, FREELIST_FLAG, META_FLAG, NO_FREELIST, PAGE_HEADER_LEN, PageHeader, PageId, Run,
         TREE_DEPTH_MAX, u64_at,
     },
+    meta::Meta,
     page::Page,
     snapshot::{BucketRoot, Snapshot, bucket_root},
     store::Store,
@@ -47,6 +48,47 @@ pub fn check(snapshot: &Snapshot) -> Vec<Problem> {
         check.subtree(root, None, None, 0);
     }
     check.freelist(meta.freelist);
+    check.problems
+}
+
+/// Lists which of the two meta pages cannot be read: a file needs one, and a file that was closed in order has both.
+pub fn check_metas(snapshot: &Snapshot) -> Vec<Problem> {
+    let store = snapshot.store();
+    let mut problems = Vec::new();
+    for id in 0..FIRST_DATA_PAGE {
+        let mut page = vec![0; store.page_size];
+        let what = match store.file.read_exact_at(&mut page, id * store.page_size as u64) {
+            Err(error) => Some(error.to_string()),
+            Ok(()) if PageHeader::read(&page).id != id => {
+                Some("page names another page in its header".to_owned())
+            }
+            Ok(()) if PageHeader::read(&page).flags != META_FLAG => Some("page is no meta page".to_owned()),
+            Ok(()) => Meta::decode(&page).err().map(str::to_owned),
+        };
+        problems.extend(what.map(|what| Problem { page: id, what }));
+    }
+    problems
+}
+
+/// As [`check`], of the page `from` and what lies below it only; a freelist is not looked at.
+pub fn check_from(snapshot: &Snapshot, from: PageId) -> Vec<Problem> {
+    let high_water = snapshot.meta().high_water;
+    let mut check = Check {
+        store: snapshot.store(),
+        high_water,
+        seen: vec![false; high_water as usize],
+        buckets: Vec::new(),
+        problems: Vec::new(),
+    };
+    if (FIRST_DATA_PAGE..high_water).contains(&from) {
+        check.subtree(from, None, None, 0);
+        while let Some(root) = check.buckets.pop() {
+            check.subtree(root, None, None, 0);
+        }
+    } else {
+        let what = format!("page ID ({from}) out of range [{FIRST_DATA_PAGE}, {high_water})");
+        check.report(from, what);
+    }
     check.problems
 }
 

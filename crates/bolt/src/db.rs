@@ -28,14 +28,35 @@ pub struct Options {
     pub side_dir: Option<PathBuf>,
     /// Refuse changes, write nothing. The lock is taken all the same.
     pub read_only: bool,
+    /// Which lock; ignored for a file that is to be written, which takes [`Lock::Exclusive`].
+    pub lock: Lock,
     /// Mixed into the identity of a new side file; any number, better a random one.
     pub seed: u64,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { page_size: 4096, cache_bytes: 64 << 20, side_dir: None, read_only: false, seed: 0 }
+        Options {
+            page_size: 4096,
+            cache_bytes: 64 << 20,
+            side_dir: None,
+            read_only: false,
+            lock: Lock::Exclusive,
+            seed: 0,
+        }
     }
+}
+
+/// The lock that a file is opened with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lock {
+    /// As a writer's, even for a reader: nobody else has the file open.
+    #[default]
+    Exclusive,
+    /// As bbolt takes it for a reader: no writer has the file open.
+    Shared,
+    /// None, for a file that nobody changes, such as a copy.
+    Unlocked,
 }
 
 /// What a commit did.
@@ -123,21 +144,29 @@ impl Db {
     /// `KeyLength`, `ValueLength`, `Incompatible` for a bad op; `Damaged`, `Corrupt`, `Io` when a page that is needed
     /// cannot be had; `ReadOnly`, `Poisoned`. The tree is then as before.
     pub fn apply(&mut self, op: &Write) -> Result<(), BoltError> {
+        self.change(op.bucket.as_bytes(), &op.key, op.value.as_ref())
+    }
+
+    /// As [`Db::apply`], for a bucket of any name.
+    ///
+    /// # Errors
+    /// As [`Db::apply`].
+    pub fn change(&mut self, bucket: &[u8], key: &Bytes, value: Option<&Bytes>) -> Result<(), BoltError> {
         self.check_writable()?;
-        check_key(&op.key)?;
-        match &op.value {
+        check_key(key)?;
+        match value {
             Some(value) => {
                 check_value(value)?;
-                let at = self.open_or_create(op.bucket.as_bytes())?;
+                let at = self.open_or_create(bucket)?;
                 let bucket = &mut self.buckets[at];
-                let item = Item { key: op.key.clone(), value: value.clone(), flags: 0 };
+                let item = Item { key: key.clone(), value: value.clone(), flags: 0 };
                 bucket.tree.put(&self.current, item)?;
                 bucket.changed = true;
             }
             None => {
-                let Some(at) = self.open_bucket(op.bucket.as_bytes())? else { return Ok(()) };
+                let Some(at) = self.open_bucket(bucket)? else { return Ok(()) };
                 let bucket = &mut self.buckets[at];
-                if !bucket.tree.delete(&self.current, &op.key)? {
+                if !bucket.tree.delete(&self.current, key)? {
                     return Ok(());
                 }
                 bucket.changed = true;
@@ -152,9 +181,17 @@ impl Db {
     /// # Errors
     /// As [`Db::apply`].
     pub fn create_bucket(&mut self, name: &str) -> Result<(), BoltError> {
+        self.create_bucket_named(name.as_bytes())
+    }
+
+    /// As [`Db::create_bucket`], with any name.
+    ///
+    /// # Errors
+    /// As [`Db::apply`].
+    pub fn create_bucket_named(&mut self, name: &[u8]) -> Result<(), BoltError> {
         self.check_writable()?;
-        check_key(name.as_bytes())?;
-        self.open_or_create(name.as_bytes()).map(|_| ())
+        check_key(name)?;
+        self.open_or_create(name).map(|_| ())
     }
 
     /// The value of a key with all applied changes, committed or not.

@@ -13,6 +13,7 @@
 //!   etcd's `key` bucket about as cheap as a log.
 //! - `settle`, `spill`, `commit`: writing. `space` knows which pages may be reused, `shrink` gives space back.
 //! - `sums`, `side`: a checksum for every page, kept beside the file, because bbolt has none.
+//! - `inspect`, `pages`: looking at any bolt file, nested buckets and single pages included, for the tools.
 //! - `open`, `walk`: finding the state and the free pages of a file, whoever wrote it. `check` verifies all of it.
 //!
 //! Missing on purpose: bbolt's freelist page (we find free pages as etcd does, by walking), nested buckets (they are
@@ -26,10 +27,12 @@ mod db;
 mod error;
 mod format;
 mod image;
+mod inspect;
 mod meta;
 mod node;
 mod open;
 mod page;
+mod pages;
 mod settle;
 mod shrink;
 mod side;
@@ -41,11 +44,13 @@ mod sums;
 mod tree;
 mod walk;
 
-pub use check::{Problem, check, check_file};
+pub use check::{Problem, check, check_file, check_from, check_metas};
 pub use cursor::{Cursor, EntryRef};
-pub use db::{CommitStats, Db, Options};
+pub use db::{CommitStats, Db, Lock, Options};
 pub use error::BoltError;
 pub use image::Image;
+pub use inspect::{Bucket, BucketStats, Element, Elements, UnusedPages};
+pub use pages::{BranchItem, LeafItem, MetaFields, PageKind, Pages, RawPage};
 pub use shrink::Shrink;
 pub use side::FILE_NAME as SUMS_FILE_NAME;
 pub use snapshot::Snapshot;

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use vfs::{Disk, File, LockKind, OpenMode};
 
 use crate::{
-    db::{Db, Options},
+    db::{Db, Lock, Options},
     error::BoltError,
     format::{
         FIRST_DATA_PAGE, FREELIST_FLAG, LEAF_FLAG, PAGE_HEADER_LEN, PAGE_SIZE_MAX, PAGE_SIZE_MIN, PageHeader,
@@ -37,7 +37,7 @@ impl Db {
     /// `Locked`, `Io`; `Invalid` when it is no bolt file; `Corrupt` or `Damaged` when pages that were read are bad,
     /// when the file is shorter than its meta page says, or older than the side file knows it to have been.
     pub fn open(disk: Arc<dyn Disk>, path: &Path, options: Options) -> Result<Db, BoltError> {
-        let file = open_locked(&*disk, path, options.read_only)?;
+        let file = open_locked(&*disk, path, &options)?;
         if !options.read_only {
             initialize(&*disk, path, &*file, &options)?;
             file.sync_data().map_err(BoltError::io("syncing the database after opening"))?;
@@ -85,10 +85,16 @@ impl Db {
     }
 }
 
-fn open_locked(disk: &dyn Disk, path: &Path, read_only: bool) -> Result<Arc<dyn File>, BoltError> {
-    let mode = if read_only { OpenMode::Read } else { OpenMode::Create };
+fn open_locked(disk: &dyn Disk, path: &Path, options: &Options) -> Result<Arc<dyn File>, BoltError> {
+    let mode = if options.read_only { OpenMode::Read } else { OpenMode::Create };
     let file = disk.open(path, mode).map_err(BoltError::io("opening the database"))?;
-    if !file.try_lock(LockKind::Flock).map_err(BoltError::io("locking the database"))? {
+    let kind = match options.lock {
+        _ if !options.read_only => LockKind::Flock,
+        Lock::Exclusive => LockKind::Flock,
+        Lock::Shared => LockKind::SharedFlock,
+        Lock::Unlocked => return Ok(file),
+    };
+    if !file.try_lock(kind).map_err(BoltError::io("locking the database"))? {
         return Err(BoltError::Locked { path: path.to_owned() });
     }
     Ok(file)

@@ -53,6 +53,12 @@ pub enum Positional {
     Never,
     /// Exactly one of these words.
     OneOf(&'static [&'static str]),
+    /// So many words.
+    Exactly(usize),
+    /// So many words or more.
+    AtLeast(usize),
+    /// From so many words to so many, inclusive.
+    Between(usize, usize),
 }
 
 /// A headline in the list of commands.

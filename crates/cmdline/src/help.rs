@@ -1,7 +1,7 @@
 //! Help pages.
 
 use crate::{
-    Command, Flag, Program,
+    Call, Command, Flag, Program,
     parse::{Path, known},
 };
 
@@ -30,6 +30,15 @@ pub(crate) fn page<R>(program: &Program<R>, path: &Path<R>) -> String {
 
 /// How a command is used.
 pub(crate) fn usage<R>(program: &Program<R>, path: &Path<R>) -> String {
+    describe(program, path, true)
+}
+
+/// How the program is used, as far as cobra knows it before a command is found: without `--help`.
+pub(crate) fn root_usage<R>(program: &Program<R>) -> String {
+    describe(program, &vec![program.root], false)
+}
+
+fn describe<R>(program: &Program<R>, path: &Path<R>, with_help: bool) -> String {
     let command = path[path.len() - 1];
     let name = path_name(path);
     let folder = !command.commands.is_empty();
@@ -64,7 +73,7 @@ pub(crate) fn usage<R>(program: &Program<R>, path: &Path<R>) -> String {
         let into = if entry.inherited { &mut inherited } else { &mut local };
         into.push((entry.flag, entry.flag.help.to_owned()));
     }
-    if flags.find("help").is_none() {
+    if with_help && flags.find("help").is_none() {
         let flag = Flag::switch("help", "").short('h');
         let at = local.partition_point(|(other, _)| other.name < "help");
         local.insert(at, (flag, format!("help for {}", command.name)));
@@ -79,6 +88,18 @@ pub(crate) fn usage<R>(program: &Program<R>, path: &Path<R>) -> String {
     }
     text.push('\n');
     text
+}
+
+impl<R> Program<R> {
+    /// How the command of a call is used, as it stands below an error that the command itself found.
+    pub fn usage_of(&self, call: &Call<R>) -> String {
+        let mut path = vec![self.root];
+        for name in &call.path {
+            let below = path[path.len() - 1].commands.iter().find(|below| below.name == *name);
+            path.extend(below);
+        }
+        usage(self, &path)
+    }
 }
 
 fn usage_line<R>(path: &Path<R>) -> String {

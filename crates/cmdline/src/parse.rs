@@ -84,7 +84,7 @@ impl<R: Copy + 'static> Program<R> {
             Ok((path, _)) => Outcome::Print { stdout: help::page(self, &path), stderr: String::new() },
             Err(_) => {
                 let words: Vec<_> = words.iter().map(|word| raw_quote(word)).collect();
-                let usage = help::usage(self, &vec![self.root]);
+                let usage = help::root_usage(self);
                 let stderr = format!("Unknown help topic [{}]\n{usage}", words.join(" "));
                 Outcome::Print { stdout: String::new(), stderr }
             }
@@ -160,6 +160,16 @@ fn check_args<R>(command: &Command<R>, path: &Path<R>, args: &[String]) -> Resul
             }
             _ => Err(format!("accepts 1 arg(s), received {}", args.len())),
         },
+        Positional::Exactly(count) if args.len() != count => {
+            Err(format!("accepts {count} arg(s), received {}", args.len()))
+        }
+        Positional::AtLeast(min) if args.len() < min => {
+            Err(format!("requires at least {min} arg(s), only received {}", args.len()))
+        }
+        Positional::Between(min, max) if !(min..=max).contains(&args.len()) => {
+            Err(format!("accepts between {min} and {max} arg(s), received {}", args.len()))
+        }
+        Positional::Exactly(_) | Positional::AtLeast(_) | Positional::Between(..) => Ok(()),
     }
 }
 

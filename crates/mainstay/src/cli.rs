@@ -24,10 +24,13 @@ Usage:
   mainstay server [flags]    Start a member; flags are those of etcd (mainstay server --help).
   mainstay demo [--stay]     Serve a member from an empty directory and show a put, a get and a watch on it.
   mainstay etcdctl ...       Talk to a cluster as etcdctl does (mainstay etcdctl --help).
+  mainstay etcdutl ...       What etcdutl does to snapshots and data directories.
+  mainstay migrate check D   Say what a data directory or snapshot holds, and what would surprise on another server.
+  mainstay bbolt ...         Look into database files: check, stats, buckets, keys, get, pages, page ...
   mainstay version           Print the version.
   mainstay help              Print this.
 
-Called etcd it is etcd, `etcd [flags]`; called etcdctl it is etcdctl.
+Called etcd it is etcd, `etcd [flags]`; called etcdctl or etcdutl it is that.
 ";
 
 /// Runs a member until it ends. The log is started, and what the settings have to say is in it.
@@ -44,7 +47,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>, run_server: RunServer) -
     match program {
         "etcd" => etcd(&args, run_server),
         "etcdctl" => etcdctl::run(&args),
-        "etcdutl" => not_there_yet(program),
+        "etcdutl" => ExitCode::from(etcdutl::run(&args[1..])),
         _ => mainstay(&args, run_server),
     }
 }
@@ -68,7 +71,10 @@ fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some("etcdctl") => etcdctl::run(&args[1..]),
-        Some(command @ ("etcdutl" | "gateway" | "grpc-proxy")) => not_there_yet(command),
+        Some("etcdutl") => ExitCode::from(etcdutl::run(&args[2..])),
+        Some("bbolt") => ExitCode::from(etcdutl::run_bbolt(&args[2..])),
+        Some("migrate") => ExitCode::from(etcdutl::migrate_check(&args[2..])),
+        Some(command @ ("gateway" | "grpc-proxy")) => not_there_yet(command),
         Some(other) => {
             complain(&format!("unknown command {other:?}\n\n{HELP}"));
             ExitCode::from(MISUSED)

@@ -115,11 +115,33 @@ impl Store {
     }
 
     /// Does a bounded part of a plan: looks at up to `max` keys.
-    pub fn hash_step(&self, mut plan: Box<HashPlan>, max: usize) -> HashStep {
+    pub fn hash_step(&self, plan: Box<HashPlan>, max: usize) -> HashStep {
         let ops = self.compaction.finished_ops();
         if self.compaction.finished() < plan.compacted || self.outbox.committed() < ops {
             return HashStep::Waiting { plan, ops };
         }
+        self.plan_step(plan, max)
+    }
+
+    /// The hash over all changes up to `revision` (0 is the newest), of a store that nothing is written to: nobody will
+    /// finish a compaction that was under way, so the rows that it would delete are left out.
+    ///
+    /// # Errors
+    /// As [`Store::hash_kv`] and [`HashJob::step`].
+    pub fn hash_at_rest(&mut self, revision: i64) -> Result<KvHash, MvccError> {
+        let mut plan = match self.hash_kv(revision)? {
+            HashKv::Stored(hash) => return Ok(hash),
+            HashKv::Plan(plan) => plan,
+        };
+        loop {
+            match self.plan_step(plan, usize::MAX) {
+                HashStep::Working(next) | HashStep::Waiting { plan: next, .. } => plan = next,
+                HashStep::Ready(job) => return job.run(),
+            }
+        }
+    }
+
+    fn plan_step(&self, mut plan: Box<HashPlan>, max: usize) -> HashStep {
         match std::mem::replace(&mut plan.stage, Stage::Done) {
             Stage::Exclude(from) => {
                 let next = self.index.visit_aged(&from, max.max(1), &mut |changes| plan.exclude(changes));
@@ -152,12 +174,13 @@ impl Store {
 }
 
 impl HashPlan {
-    /// Notes the rows of one key that do not count. Compaction is done: few changes are left up to `compacted`.
+    /// Notes the rows of one key that do not count. Where compaction is done, few changes are left up to `compacted`, and
+    /// no tombstones below it.
     fn exclude(&mut self, changes: &Changes<'_>) {
         let kept = kept(changes, self.revision);
         for record in (0..changes.count_up_to(self.compacted)).map(|position| changes.record(position)) {
-            if !record.tombstone && kept != Some(record.rev) {
-                self.excluded.insert(record.rev, false);
+            if kept != Some(record.rev) {
+                self.excluded.insert(record.rev, record.tombstone);
             }
         }
     }
@@ -198,12 +221,8 @@ impl HashJob {
     pub fn step(&mut self, max_rows: usize, max_bytes: usize) -> Result<Option<KvHash>, MvccError> {
         let rows = self.view.next_rows(max_rows, max_bytes)?;
         for row in &rows {
-            let skipped = if row.tombstone {
-                row.revision.main == self.result.compacted
-            } else {
-                self.excluded.take_if_contains(row.revision)
-            };
-            if !skipped {
+            let tombstone_at_compacted = row.tombstone && row.revision.main == self.result.compacted;
+            if !self.excluded.take_if_contains(row.revision) && !tombstone_at_compacted {
                 self.add(row.revision, row.tombstone, &row.row);
             }
         }

@@ -32,6 +32,9 @@ pub enum LockKind {
     Flock,
     /// An open-file-description write lock on the whole file, as etcd takes it on WAL segments.
     OpenFileDescription,
+    /// `flock(2)` `LOCK_SH`, as bbolt takes it on a file that it only reads: any number of readers, and no
+    /// [`LockKind::Flock`] beside them. [`SimDisk`] lets one reader at a time have it.
+    SharedFlock,
 }
 
 /// A directory entry.

@@ -125,14 +125,15 @@ impl File for RealFile {
 
     fn try_lock(&self, kind: LockKind) -> io::Result<bool> {
         match kind {
-            LockKind::Flock => lock_flock(&self.file),
+            LockKind::Flock => lock_flock(&self.file, FlockOperation::NonBlockingLockExclusive),
+            LockKind::SharedFlock => lock_flock(&self.file, FlockOperation::NonBlockingLockShared),
             LockKind::OpenFileDescription => lock_description(&self.file),
         }
     }
 }
 
-fn lock_flock(file: &fs::File) -> io::Result<bool> {
-    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+fn lock_flock(file: &fs::File, operation: FlockOperation) -> io::Result<bool> {
+    match rustix::fs::flock(file, operation) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(e) => Err(e.into()),
@@ -156,7 +157,7 @@ fn lock_description(file: &fs::File) -> io::Result<bool> {
         Ok(_) => Ok(true),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
         // A kernel or file system without them: etcd falls back to flock (contract/semantics.md 14.21).
-        Err(Errno::EINVAL) => lock_flock(file),
+        Err(Errno::EINVAL) => lock_flock(file, FlockOperation::NonBlockingLockExclusive),
         Err(e) => Err(e.into()),
     }
 }
@@ -254,5 +255,12 @@ mod tests {
         let two = RealDisk.open(&path, OpenMode::ReadWrite).unwrap();
         assert!(one.try_lock(LockKind::Flock).unwrap());
         assert!(two.try_lock(LockKind::OpenFileDescription).unwrap());
+        assert!(!two.try_lock(LockKind::SharedFlock).unwrap());
+        drop(one);
+        let three = RealDisk.open(&path, OpenMode::ReadWrite).unwrap();
+        assert!(
+            two.try_lock(LockKind::SharedFlock).unwrap() && three.try_lock(LockKind::SharedFlock).unwrap()
+        );
+        assert!(!three.try_lock(LockKind::Flock).unwrap(), "a reader is left");
     }
 }

@@ -11,7 +11,7 @@ const ROWS: [&[&str]; 6] = [
     &["types", "vfs", "proto", "wal", "bolt"],
     &["mvcc", "lease", "auth", "cluster", "consensus", "watch", "state"],
     &["telemetry", "config", "cmdline", "node"],
-    &["peer", "rpc", "client", "discovery", "etcdctl"],
+    &["peer", "rpc", "client", "discovery", "etcdutl", "etcdctl"],
     &["mainstay"],
     &["sim", "e2e", "xtask"],
 ];

@@ -15,7 +15,7 @@ use crate::{
     connect::{Reach, open, start_log},
     context::Context,
     fail::{BAD_ARGS, Done, Failed, INTERRUPTED, raw_text},
-    output::say,
+    output::{say, tell},
     text::took,
 };
 
@@ -47,6 +47,27 @@ pub(crate) async fn save(mut context: Context) -> Done {
         true => Ok(()),
         false => say(format!("Server version {version}\n")),
     }
+}
+
+/// As in 3.5, whose words these are.
+fn deprecated(command: &str) {
+    tell(&format!("Deprecated: Use `etcdutl snapshot {command}` instead.\n\n"));
+}
+
+pub(crate) async fn status(context: Context) -> Done {
+    deprecated("status");
+    let text =
+        etcdutl::snapshot_status_with(context.flags.text("write-out"), &context.args).map_err(failed)?;
+    say(text)
+}
+
+pub(crate) async fn restore(context: Context) -> Done {
+    deprecated("restore");
+    etcdutl::snapshot_restore_with(&context.flags, &context.args).map_err(failed)
+}
+
+fn failed(failure: etcdutl::Failure) -> Failed {
+    Failed::new(failure.code as u8, failure)
 }
 
 fn partial(path: &str) -> String {

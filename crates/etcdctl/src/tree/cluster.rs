@@ -92,14 +92,32 @@ pub(super) static SNAPSHOT: Command<Run> = Command {
     short: "Snapshots of members",
     example: EXAMPLE,
     group: CLUSTER,
-    commands: &[&Command {
-        name: "save",
-        usage: "<filename>",
-        short: "Saves the state of a member to a file",
-        example: EXAMPLE,
-        action: Action::Run(|context| Box::pin(snapshot::save(context))),
-        ..Command::NEW
-    }],
+    commands: &[
+        &Command {
+            name: "save",
+            usage: "<filename>",
+            short: "Saves the state of a member to a file",
+            example: EXAMPLE,
+            action: Action::Run(|context| Box::pin(snapshot::save(context))),
+            ..Command::NEW
+        },
+        // Both are etcdutl's since 3.6, and still in scripts.
+        &Command {
+            name: "status",
+            usage: "<filename>",
+            short: "[deprecated] Shows what a snapshot holds: see etcdutl snapshot status",
+            action: Action::Run(|context| Box::pin(snapshot::status(context))),
+            ..Command::NEW
+        },
+        &Command {
+            name: "restore",
+            usage: "<filename> [options]",
+            short: "[deprecated] Makes a data directory of a snapshot: see etcdutl snapshot restore",
+            flags: etcdutl::snapshot_restore_flags(),
+            action: Action::Run(|context| Box::pin(snapshot::restore(context))),
+            ..Command::NEW
+        },
+    ],
     ..Command::NEW
 };
 

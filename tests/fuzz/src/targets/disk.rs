@@ -277,7 +277,9 @@ fn run_db(input: &[u8]) {
         walk(&db.snapshot());
         let _ = db.snapshot().image();
         let _ = State::open(db.snapshot(), worlds::settings());
+        look(&db.snapshot());
     }
+    look_at_pages(&*disk, path);
     if let Ok(mut db) = Db::open(disk, path, options(false)) {
         for number in 0..8u8 {
             let key = vec![b'0' + number; 9];
@@ -289,6 +291,33 @@ fn run_db(input: &[u8]) {
         }
         if db.commit().is_ok() {
             walk(&db.snapshot());
+        }
+    }
+}
+
+/// What the tools for files do.
+fn look(snapshot: &bolt::Snapshot) {
+    let _ = (bolt::check_metas(snapshot), bolt::check_from(snapshot, 2));
+    let mut elements = snapshot.top().elements();
+    while let Ok(Some(element)) = elements.next() {
+        if let bolt::Element::Bucket(name, bucket) = element {
+            let mut below = bucket.elements();
+            while let Ok(Some(_)) = below.next() {}
+            let _ = snapshot.top().find(&name);
+        }
+    }
+    if snapshot.unused_pages().is_ok() {
+        let _ = snapshot.top().stats();
+    }
+}
+
+fn look_at_pages(disk: &dyn Disk, path: &Path) {
+    let Ok(pages) = bolt::Pages::open(disk, path) else { return };
+    for id in (0..64).chain([pages.page_count(), u64::MAX]) {
+        let Ok(Some(page)) = pages.page(id) else { continue };
+        let _ = (page.meta(), page.free_ids());
+        for index in (0..page.count().min(300)).chain([u16::MAX]) {
+            let _ = (page.leaf_item(index), page.branch_item(index));
         }
     }
 }

@@ -54,11 +54,20 @@ func offline(t *testing.T, tool string) *side {
 	return &side{tool: tool, words: map[string]string{"dir": t.TempDir()}}
 }
 
-// compare runs a table with two tools. Calls that differ must be listed with a
-// reason, and those that are listed must differ.
+// compare runs a table with two tools, and judges it.
 func compare(t *testing.T, want, got *side, table []call, listed map[string]string) {
 	t.Helper()
-	differ := different(t, want, got, table)
+	names := make([]string, len(table))
+	for i, c := range table {
+		names[i] = c.name()
+	}
+	Judge(t, names, different(t, want, got, table), listed)
+}
+
+// Judge takes the names of all calls of a table, and how those differ that do. Calls
+// that differ must be listed with a reason, and those that are listed must differ.
+func Judge(t *testing.T, names []string, differ, listed map[string]string) {
+	t.Helper()
 	for name, how := range differ {
 		if reason, ok := listed[name]; ok {
 			t.Logf("%q differs: %s", name, reason)
@@ -66,12 +75,12 @@ func compare(t *testing.T, want, got *side, table []call, listed map[string]stri
 			t.Errorf("%q differs\n%s", name, how)
 		}
 	}
-	for _, c := range table {
-		if _, ok := listed[c.name()]; ok && differ[c.name()] == "" {
-			t.Errorf("%q differs no more: take it off the list", c.name())
+	for _, name := range names {
+		if _, ok := listed[name]; ok && differ[name] == "" {
+			t.Errorf("%q differs no more: take it off the list", name)
 		}
 	}
-	t.Logf("%d calls, %d differ", len(table), len(differ))
+	t.Logf("%d calls, %d differ", len(names), len(differ))
 }
 
 // different runs a table with two tools, and says how results differ, by call.

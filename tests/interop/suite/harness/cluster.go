@@ -50,6 +50,17 @@ func StartPlacedCluster(t testing.TB, args []string, places []Place, bins ...Bin
 	return startCluster(t, Options{Args: args}, places, bins)
 }
 
+// Restore makes the data directory of a member: its name, its peer address, all of
+// --initial-cluster, and where.
+type Restore func(name, peer, initial, dir string) error
+
+// StartRestored is [StartCluster] on directories that are there before the members
+// start.
+func StartRestored(t testing.TB, restore Restore, bins ...Binary) *Cluster {
+	t.Helper()
+	return startCluster(t, Options{restore: restore}, make([]Place, len(bins)), bins)
+}
+
 // StartSecureCluster is [StartCluster] with certificates required from clients and
 // between members.
 func StartSecureCluster(t testing.TB, args []string, bins ...Binary) *Cluster {
@@ -116,7 +127,13 @@ func (c *Cluster) bring(bins []Binary) error {
 		c.peers = append(c.peers, c.entry(i, at[i]))
 	}
 	for i, bin := range bins {
-		s, err := spawn(bin, c.options(i, "new"), at[i])
+		opts := c.options(i, "new")
+		if opts.restore != nil {
+			if err := opts.restore(opts.member.name, at[i].announced(), opts.member.initial, opts.DataDir); err != nil {
+				return err
+			}
+		}
+		s, err := spawn(bin, opts, at[i])
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,8 @@ type Options struct {
 	discovers bool
 	// member is set for members of a [Cluster].
 	member *membership
+	// restore makes each member's data directory before it starts.
+	restore Restore
 	// command precedes the command line.
 	command []string
 }

@@ -132,7 +132,11 @@ impl State {
         if self.power_lost {
             return Err(power_lost());
         }
-        let lock = &mut self.file(ino)?.locks[kind as usize];
+        let slot = match kind {
+            LockKind::Flock | LockKind::SharedFlock => 0,
+            LockKind::OpenFileDescription => 1,
+        };
+        let lock = &mut self.file(ino)?.locks[slot];
         Ok(*lock.get_or_insert(handle) == handle)
     }
 }
