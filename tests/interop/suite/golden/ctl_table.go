@@ -251,7 +251,7 @@ func maintenance() []call {
 	}
 	cs = append(cs, ctl("alarm disarm"), ctl("alarm disarm -w fields").underAlarm(), ctl("alarm disarm -w json").underAlarm(), ctl("alarm list"), ctl("put foo x"),
 		ctl("snapshot"), ctl("snapshot save"), ctl("snapshot save a b"), ctl("snapshot save {dir}/snapshot.db"), ctl("snapshot save {dir}/snapshot.db --command-timeout=30s -w json"), ctl("snapshot save {dir}/none/snapshot.db"),
-		ctl("snapshot save {dir}"), alone("snapshot save {dir}/x --endpoints={endpoint},{endpoint}"),
+		ctl("snapshot save {dir}"), ctl("snapshot status {dir}/snapshot.db"), alone("snapshot save {dir}/x --endpoints={endpoint},{endpoint}"),
 		ctl("move-leader"), ctl("move-leader xyz"), ctl("move-leader 1234"), ctl("check"), ctl("check perf --load=x"), ctl("check datascale --load=x"), ctl("check datascale --prefix=key/"), ctl("check perf --prefix=key/"),
 		ctl("downgrade"), ctl("downgrade validate"), ctl("downgrade validate").arg(""), ctl("downgrade validate 3.6 3.5"), ctl("downgrade validate nonsense"), ctl("downgrade validate 3.5"), ctl("downgrade enable"), ctl("downgrade enable 3.5.0"), ctl("downgrade cancel"))
 	for _, f := range formats {

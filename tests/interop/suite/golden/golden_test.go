@@ -54,7 +54,11 @@ func TestCheckPerf(t *testing.T) {
 			t.Errorf("there is no %q in %s", line, r)
 		}
 	}
-	if r, err := s.run(t.Context(), ctl("get --prefix /etcdctl-check-perf/ --keys-only")); err != nil || r.stdout != "" {
+	r, err = s.run(t.Context(), ctl("check datascale --auto-compact --auto-defrag").lasting(2*time.Minute))
+	if err != nil || r.exit != 0 || !strings.Contains(r.stdout, "PASS: Approximate system memory used: SIZE.\n") {
+		t.Errorf("%v, %s", err, r)
+	}
+	if r, err := s.run(t.Context(), ctl("get --prefix /etcdctl-check- --keys-only")); err != nil || r.stdout != "" {
 		t.Errorf("keys are left: %v, %s", err, r)
 	}
 }
