@@ -73,10 +73,18 @@ impl World {
         let Some(mut place) = self.serving() else {
             return self.heap.plan(self.now + SECOND, Event::Client { client });
         };
-        let model = &self.history.model;
-        let seen = Seen { revision: model.revision, compacted: model.compacted };
-        let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
-        let ask = self.load.draw(seen, &ids);
+        let ask = self.next_calls.remove(&client).unwrap_or_else(|| {
+            let model = &self.history.model;
+            let seen = Seen { revision: model.revision, compacted: model.compacted };
+            let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
+            self.load.draw(seen, &ids)
+        });
+        if let Ask::Compact(_) = &ask
+            && self.options.close
+        {
+            // Somebody begins to read what is about to go.
+            self.move_watcher();
+        }
         if let Ask::KeepAlive(_) | Ask::MoveLeader(_) = &ask
             && let Some(leader) = self.leader()
         {
@@ -155,8 +163,28 @@ impl World {
             self.operator_told(place, &outcome);
         } else {
             let think = self.load.random.around(self.options.think);
+            let think = if self.follow_up(client, &ask, &outcome) { think.min(MILLIS) } else { think };
             self.heap.plan(self.now + think, Event::Client { client });
         }
+    }
+
+    /// Whether the client has its next call ready. What follows a compaction closely may be a fault, too.
+    fn follow_up(&mut self, client: usize, ask: &Ask, outcome: &Outcome) -> bool {
+        let Ok(answer) = outcome else { return false };
+        if !self.options.close || self.settling {
+            return false;
+        }
+        if let Ask::Compact(_) = ask
+            && !self.options.faults.is_empty()
+            && self.chance.one_in(4)
+        {
+            let soon = self.chance.below(300 * MILLIS);
+            self.heap.plan(self.now + soon, Event::Accident);
+        }
+        let next = self.load.follow(ask, answer.revision());
+        let any = next.is_some();
+        self.next_calls.extend(next.map(|next| (client, next)));
+        any
     }
 
     /// The member is gone: nobody knows what became of the calls, and all streams are broken.
@@ -294,7 +322,12 @@ impl World {
         let Some(place) = at.take() else { return };
         let model = &self.history.model;
         let (low, high) = (model.compacted.max(1) as u64, model.revision as u64 + 5);
-        watched.next = self.load.random.between(low, high.max(low)) as i64;
+        let behind = (low + 1).min(high);
+        watched.next = match self.load.random.below(6) {
+            0 | 1 => low,
+            2 => behind,
+            _ => self.load.random.between(low, high.max(low)),
+        } as i64;
         if let Some(life) = &mut self.machines[place].life {
             life.streams.retain(|stream| stream.watcher != watcher);
             life.wake();

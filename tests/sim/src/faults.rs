@@ -85,6 +85,18 @@ impl FaultKind {
         }
     }
 
+    /// Whether it ends members at once.
+    fn ends_members(self) -> bool {
+        matches!(
+            self,
+            FaultKind::PowerLoss
+                | FaultKind::PowerLossAtIo
+                | FaultKind::Blackout
+                | FaultKind::Kill
+                | FaultKind::Stop
+        )
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             FaultKind::PowerLoss => "power loss",
@@ -122,7 +134,27 @@ impl World {
             return;
         }
         let kind = *self.chance.pick(&kinds);
-        let place = self.chance.below(self.machines.len() as u64) as usize;
+        self.strike_with(kind);
+    }
+
+    /// A member ends, if the seed has such faults: what it has just done must be there when it comes back.
+    pub(crate) fn accident(&mut self) {
+        let mut kinds = self.options.faults.clone();
+        kinds.retain(|kind| kind.ends_members());
+        if !kinds.is_empty() {
+            let kind = *self.chance.pick(&kinds);
+            self.strike_with(kind);
+        }
+    }
+
+    /// Leaders are hit more often than others: much depends on them.
+    fn victim(&mut self) -> usize {
+        let any = self.chance.below(self.machines.len() as u64) as usize;
+        if self.chance.one_in(3) { self.leader().unwrap_or(any) } else { any }
+    }
+
+    fn strike_with(&mut self, kind: FaultKind) {
+        let place = self.victim();
         self.count(kind.name());
         self.trace.note(self.now, kind.name(), &[place as u64]);
         match kind {

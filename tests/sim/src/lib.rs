@@ -29,7 +29,7 @@ mod world;
 
 pub use faults::FaultKind;
 pub use load::OpKind;
-pub use mutants::{choose_mutant, mutants};
+pub use mutants::{choose_mutant, choose_no_mutant, mutants};
 pub use options::Options;
 pub use runner::{Failure, Report, run, run_with};
 pub use shrink::{Shrunk, shrink};

@@ -135,7 +135,8 @@ impl Load {
                 Ask::Range(self.list(revision))
             }
             OpKind::Compact => {
-                let keep = self.random.below(100) as i64;
+                let most = *self.random.pick(&[1, 5, 100]);
+                let keep = self.random.below(most) as i64;
                 let revision = (seen.revision - keep).max(1);
                 let physical = self.random.one_in(2);
                 Ask::Compact(pb::CompactionRequest { revision, physical })
@@ -153,6 +154,17 @@ impl Load {
             }
             OpKind::Defragment => Ask::Defragment(pb::DefragmentRequest {}),
         }
+    }
+
+    /// What a client asks at once after an answer at `revision`, where one thing should come close behind the other.
+    pub(crate) fn follow(&mut self, ask: &Ask, revision: i64) -> Option<Ask> {
+        let compacts = self.ops.iter().any(|(kind, _)| *kind == OpKind::Compact);
+        let deleted = matches!(ask, Ask::Delete(_) | Ask::Txn(_));
+        if !compacts || !deleted || revision == 0 || !self.random.one_in(6) {
+            return None;
+        }
+        let physical = self.random.one_in(2);
+        Some(Ask::Compact(pb::CompactionRequest { revision, physical }))
     }
 
     /// An id that some lease may have; 1 is nobody's for long.

@@ -120,6 +120,7 @@ impl Machine {
             pre_vote: options.pre_vote,
             snapshot_count: options.snapshot_count,
             snapshot_catchup_entries: options.catchup_entries,
+            append_bytes_max: options.append_bytes_max,
             // Room on the disk is no matter here.
             reserve_bytes: 0,
             ..Config::new(&name, "/data")

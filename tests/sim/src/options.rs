@@ -53,6 +53,10 @@ pub struct Options {
     pub fault_gap: u64,
     /// Kinds of faults.
     pub faults: Vec<FaultKind>,
+    /// Compactions come right behind deletions, and faults, and watches of what is compacted, right behind compactions.
+    pub close: bool,
+    /// Largest append message between members, in bytes.
+    pub append_bytes_max: u64,
 }
 
 impl Options {
@@ -95,6 +99,8 @@ impl Options {
             drift: *r.pick(&[0, 200, 10_000, 50_000]),
             fault_gap: *r.pick(&[5, 15, 30, 60]) * SECOND,
             faults,
+            close: r.one_in(2),
+            append_bytes_max: *r.pick(&[1 << 20, 1 << 20, 1_000, 0]),
         }
     }
 
@@ -121,6 +127,8 @@ impl Options {
             drift: 200,
             fault_gap: 30 * SECOND,
             faults: FaultKind::ALL.to_vec(),
+            close: false,
+            append_bytes_max: 1 << 20,
             ..Options::of(0)
         }
     }
@@ -136,6 +144,7 @@ impl Options {
             ("duplication", self.duplication > 0),
             ("reordering", self.reordering > 0),
             ("drift", self.drift > 0),
+            ("close", self.close),
         ];
         let others = others.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_string());
         others.chain(faults).chain(ops).collect()
@@ -150,6 +159,7 @@ impl Options {
             "duplication" => self.duplication = 0,
             "reordering" => self.reordering = 0,
             "drift" => self.drift = 0,
+            "close" => self.close = false,
             _ => {
                 self.faults.retain(|kind| format!("{kind:?}") != part);
                 self.ops.retain(|(kind, _)| format!("{kind:?}") != part);

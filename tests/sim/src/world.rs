@@ -44,6 +44,8 @@ pub(crate) enum Event {
     Operator,
     /// Something goes wrong.
     Strike,
+    /// The same, beside the usual pace.
+    Accident,
     /// A flapping partition changes.
     Flap { number: u64 },
     /// The network is whole again.
@@ -72,6 +74,8 @@ pub(crate) struct World {
     pub(crate) counters: BTreeMap<&'static str, u64>,
     /// Disturbances of the network so far.
     pub(crate) disturbances: u64,
+    /// Calls that clients have ready.
+    pub(crate) next_calls: BTreeMap<usize, crate::call::Ask>,
     /// The operator waits for an answer.
     pub(crate) operator_waits: bool,
     /// The next database that arrives has a bit wrong.
@@ -117,6 +121,7 @@ impl World {
             trace: Trace::default(),
             counters: BTreeMap::new(),
             disturbances: 0,
+            next_calls: BTreeMap::new(),
             operator_waits: false,
             damage_next: false,
             settling: false,
@@ -171,7 +176,8 @@ impl World {
             Event::Client { client } => self.client(client),
             Event::Watcher { watcher } => self.watcher(watcher),
             Event::Operator => self.operate(),
-            Event::Strike if self.settling => {}
+            Event::Strike | Event::Accident if self.settling => {}
+            Event::Accident => self.accident(),
             Event::Strike => {
                 self.strike();
                 let gap = self.chance.around(self.options.fault_gap);
