@@ -55,11 +55,12 @@ impl World {
         }
     }
 
-    /// A place where a member runs and takes calls.
+    /// A place where a member runs; most clients find one that takes calls now, some wait at one that is paused.
     fn serving(&mut self) -> Option<usize> {
+        let patient = self.load.random.one_in(3);
         let ready = |place: &usize| {
             let machine = &self.machines[*place];
-            machine.life.is_some() && machine.paused_until <= self.now
+            machine.life.is_some() && (patient || machine.paused_until <= self.now)
         };
         let places: Vec<usize> = (0..self.machines.len()).filter(ready).collect();
         if places.is_empty() { None } else { Some(*self.load.random.pick(&places)) }

@@ -55,7 +55,7 @@ impl World {
             self.abandon(life);
         }
         self.reach_changed();
-        let down = if self.settling { SECOND } else { self.chance.around(4 * SECOND) };
+        let down = if self.settling { SECOND } else { self.time_down(4 * SECOND) };
         self.heap.plan(self.now + down, Event::Start { place });
     }
 

@@ -42,6 +42,8 @@ pub enum FaultKind {
     SyncFails,
     /// The next database that is sent is damaged on its way.
     DamagedDatabase,
+    /// For a while, whoever comes to lead is lost soon after.
+    Hunt,
     /// A wall clock jumps, forward or back.
     ClockJump,
     /// A clock changes its pace.
@@ -50,7 +52,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 18] = [
+    pub const ALL: [FaultKind; 19] = [
         FaultKind::PowerLoss,
         FaultKind::PowerLossAtIo,
         FaultKind::Blackout,
@@ -67,6 +69,7 @@ impl FaultKind {
         FaultKind::WriteFails,
         FaultKind::SyncFails,
         FaultKind::DamagedDatabase,
+        FaultKind::Hunt,
         FaultKind::ClockJump,
         FaultKind::Drift,
     ];
@@ -79,7 +82,8 @@ impl FaultKind {
             | FaultKind::OneWay
             | FaultKind::Flapping
             | FaultKind::Loss
-            | FaultKind::DamagedDatabase => members > 1,
+            | FaultKind::DamagedDatabase
+            | FaultKind::Hunt => members > 1,
             FaultKind::Ring => members > 3,
             _ => true,
         }
@@ -115,6 +119,7 @@ impl FaultKind {
             FaultKind::WriteFails => "failed write",
             FaultKind::SyncFails => "failed sync",
             FaultKind::DamagedDatabase => "damaged database",
+            FaultKind::Hunt => "hunt for leaders",
             FaultKind::ClockJump => "wall clock jump",
             FaultKind::Drift => "change of clock pace",
         }
@@ -183,6 +188,10 @@ impl World {
             FaultKind::WriteFails => self.fail_io(place, Fault::Eio),
             FaultKind::SyncFails => self.fail_io(place, Fault::SyncFails),
             FaultKind::DamagedDatabase => self.damage_next = true,
+            FaultKind::Hunt => {
+                let lasts = self.chance.around(10 * self.options.election_timeout());
+                self.hunt = self.hunt.until(self.now + lasts);
+            }
             FaultKind::ClockJump => {
                 let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;
                 self.machines[place].wall_off += jump;
@@ -260,6 +269,18 @@ impl World {
             }
             _ => unreachable!("{kind:?} does not disturb the network"),
         }
+        self.mend_after(lasts);
+    }
+
+    /// Nobody hears one member for a while, and it hears nobody.
+    pub(crate) fn isolate(&mut self, place: usize, lasts: u64) {
+        self.network.mend();
+        self.disturbances += 1;
+        self.cut_between(|one, _| one == place);
+        self.mend_after(lasts);
+    }
+
+    fn mend_after(&mut self, lasts: u64) {
         self.reach_changed();
         let number = self.disturbances;
         self.heap.plan(self.now + lasts + MILLIS, Event::Mend { number });

@@ -13,6 +13,7 @@ mod clients;
 mod ends;
 mod faults;
 mod heap;
+mod hunt;
 mod load;
 mod machine;
 mod mutants;

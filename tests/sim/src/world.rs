@@ -31,7 +31,7 @@ pub(crate) enum Event {
     /// A message arrives.
     Message { from: usize, to: usize, message: Message },
     /// A database arrives, with the message that belongs to it.
-    Snapshot { from: usize, to: usize, message: Message, file: Vec<u8> },
+    Snapshot { from: usize, to: usize, message: Message, file: Vec<u8>, sum: u64 },
     /// A member is told something about the way to another.
     Told { place: usize, input: PeerInput },
     /// A member starts.
@@ -46,6 +46,8 @@ pub(crate) enum Event {
     Strike,
     /// The same, beside the usual pace.
     Accident,
+    /// A leader that was marked is lost.
+    Hunted { place: usize, life: u64 },
     /// A flapping partition changes.
     Flap { number: u64 },
     /// The network is whole again.
@@ -76,6 +78,7 @@ pub(crate) struct World {
     pub(crate) disturbances: u64,
     /// Calls that clients have ready.
     pub(crate) next_calls: BTreeMap<usize, crate::call::Ask>,
+    pub(crate) hunt: crate::hunt::Hunt,
     /// The operator waits for an answer.
     pub(crate) operator_waits: bool,
     /// The next database that arrives has a bit wrong.
@@ -122,6 +125,7 @@ impl World {
             counters: BTreeMap::new(),
             disturbances: 0,
             next_calls: BTreeMap::new(),
+            hunt: crate::hunt::Hunt::default(),
             operator_waits: false,
             damage_next: false,
             settling: false,
@@ -170,7 +174,7 @@ impl World {
             Event::Turn { place, life } => self.turn(place, life),
             Event::Work { place, life, part } => self.work(place, life, part),
             Event::Message { from, to, message } => self.message(from, to, message),
-            Event::Snapshot { from, to, message, file } => self.snapshot(from, to, message, file),
+            Event::Snapshot { from, to, message, file, sum } => self.snapshot(from, to, message, file, sum),
             Event::Told { place, input } => self.tell(place, input),
             Event::Start { place } => self.start(place),
             Event::Client { client } => self.client(client),
@@ -183,6 +187,7 @@ impl World {
                 let gap = self.chance.around(self.options.fault_gap);
                 self.heap.plan(self.now + gap, Event::Strike);
             }
+            Event::Hunted { place, life } => self.hunted(place, life),
             Event::Flap { number } => self.flap(number),
             Event::Mend { number } => self.mend(number),
         }
@@ -304,6 +309,7 @@ impl World {
         }
         let checked = self.absorb(place);
         self.judge(checked);
+        self.mark_leader(place);
         self.send(place);
         self.poll(place);
         self.check_ended(place);
@@ -380,7 +386,8 @@ impl World {
                         Some(way) if whole => {
                             self.count("database sent");
                             let at = self.now + 10 * way;
-                            self.heap.plan(at, Event::Snapshot { from, to, message, file });
+                            let sum = digest(&file);
+                            self.heap.plan(at, Event::Snapshot { from, to, message, file, sum });
                         }
                         _ => self.snapshot_sent(from, message.to, false),
                     }
@@ -422,7 +429,7 @@ impl World {
         self.tell(to, PeerInput::Messages(vec![message]));
     }
 
-    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>) {
+    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>, sum: u64) {
         let damaged = std::mem::take(&mut self.damage_next) && !file.is_empty();
         if damaged {
             let bit = self.chance.below(file.len() as u64 * 8);
@@ -431,7 +438,13 @@ impl World {
         let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
         self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(&file)]);
         let open = self.machines[to].life.is_some() && !self.network.is_cut(from, to);
-        let received = open && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
+        // The transport has a checksum of its own (`peer`): a value that has changed shows in no other way.
+        let whole = digest(&file) == sum;
+        if !whole {
+            self.count("database refused");
+        }
+        let received =
+            open && whole && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
         if self.machines[to].disk.power_lost() {
             self.power_lost(to);
         }
