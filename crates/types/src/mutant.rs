@@ -34,11 +34,15 @@ pub enum Mutant {
     HalfTxn,
     /// A leader commits what former leaders left by counting alone (figure 8 of raft's paper).
     OldTermCommitted,
+    /// A member that lost its disk comes back under its old id (reliability.md, P3).
+    LostDiskRejoins,
+    /// Names of read rounds begin anew with each life (Mainstay before the simulator looked).
+    ReadNamesAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 12] = [
+    pub const ALL: [Mutant; 14] = [
         Mutant::AckBeforeSync,
         Mutant::IndexApart,
         Mutant::RevisionFromRows,
@@ -51,6 +55,8 @@ impl Mutant {
         Mutant::LeaseNotExtended,
         Mutant::HalfTxn,
         Mutant::OldTermCommitted,
+        Mutant::LostDiskRejoins,
+        Mutant::ReadNamesAgain,
     ];
 }
 

@@ -144,8 +144,14 @@ impl World {
             // A leader that does not know yet that it is none need not know newer leases, in etcd neither.
             called.had_lease = false;
         }
-        let checked = self.history.answered(&ask, called, &outcome);
-        self.judge(checked);
+        if let Err(node::Error::Storage(_)) = &outcome
+            && self.machines[place].may_give_up()
+        {
+            self.count("hurt member refused to answer");
+        } else {
+            let checked = self.history.answered(&ask, called, &outcome);
+            self.judge(checked);
+        }
         match (&ask, &outcome) {
             (Ask::Grant(_), Ok(Answer::Grant(grant))) => {
                 self.load.granted(grant.id);

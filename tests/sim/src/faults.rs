@@ -44,6 +44,20 @@ pub enum FaultKind {
     DamagedDatabase,
     /// For a while, whoever comes to lead is lost soon after.
     Hunt,
+    /// A bit of what a member has stored changes.
+    BitRot,
+    /// A sector of what a member has stored is zeros.
+    ZeroedSector,
+    /// Two sectors of a file change places.
+    SwappedSectors,
+    /// A write says that it is done, and stores nothing.
+    LostWrite,
+    /// A write goes some sectors too far.
+    MisdirectedWrite,
+    /// A machine gets a new disk.
+    LostDisk,
+    /// A read fails, or brings a wrong bit, once.
+    BadRead,
     /// A wall clock jumps, forward or back.
     ClockJump,
     /// A clock changes its pace.
@@ -52,7 +66,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 19] = [
+    pub const ALL: [FaultKind; 26] = [
         FaultKind::PowerLoss,
         FaultKind::PowerLossAtIo,
         FaultKind::Blackout,
@@ -70,6 +84,13 @@ impl FaultKind {
         FaultKind::SyncFails,
         FaultKind::DamagedDatabase,
         FaultKind::Hunt,
+        FaultKind::BitRot,
+        FaultKind::ZeroedSector,
+        FaultKind::SwappedSectors,
+        FaultKind::LostWrite,
+        FaultKind::MisdirectedWrite,
+        FaultKind::LostDisk,
+        FaultKind::BadRead,
         FaultKind::ClockJump,
         FaultKind::Drift,
     ];
@@ -84,6 +105,7 @@ impl FaultKind {
             | FaultKind::Loss
             | FaultKind::DamagedDatabase
             | FaultKind::Hunt => members > 1,
+            FaultKind::LostDisk | FaultKind::LostWrite | FaultKind::MisdirectedWrite => members > 2,
             FaultKind::Ring => members > 3,
             _ => true,
         }
@@ -120,6 +142,13 @@ impl FaultKind {
             FaultKind::SyncFails => "failed sync",
             FaultKind::DamagedDatabase => "damaged database",
             FaultKind::Hunt => "hunt for leaders",
+            FaultKind::BitRot => "bit rot",
+            FaultKind::ZeroedSector => "zeroed sector",
+            FaultKind::SwappedSectors => "swapped sectors",
+            FaultKind::LostWrite => "lost write",
+            FaultKind::MisdirectedWrite => "misdirected write",
+            FaultKind::LostDisk => "lost disk",
+            FaultKind::BadRead => "bad read",
             FaultKind::ClockJump => "wall clock jump",
             FaultKind::Drift => "change of clock pace",
         }
@@ -191,6 +220,19 @@ impl World {
             FaultKind::Hunt => {
                 let lasts = self.chance.around(10 * self.options.election_timeout());
                 self.hunt = self.hunt.until(self.now + lasts);
+            }
+            FaultKind::BitRot
+            | FaultKind::ZeroedSector
+            | FaultKind::SwappedSectors
+            | FaultKind::LostWrite
+            | FaultKind::MisdirectedWrite
+            | FaultKind::LostDisk => self.damage(kind, place),
+            FaultKind::BadRead => {
+                let bit = self.chance.next();
+                let fault = if self.chance.one_in(2) { Fault::ReadEio } else { Fault::ReadBitFlip { bit } };
+                let machine = &mut self.machines[place];
+                machine.may_fail = true;
+                machine.disk.fail_at(0, fault);
             }
             FaultKind::ClockJump => {
                 let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;

@@ -10,6 +10,7 @@
 mod call;
 mod check;
 mod clients;
+mod damage;
 mod ends;
 mod faults;
 mod heap;

@@ -20,6 +20,7 @@ use vfs::{Disk, SimDisk};
 use crate::{
     call::{Ask, Outcome, Pending},
     check::history::Called,
+    damage::{Damage, Hurt},
     network::Door,
     options::Options,
 };
@@ -53,6 +54,14 @@ pub(crate) struct Machine {
     pub(crate) gone: bool,
     /// A fault of the disk may stop the member.
     pub(crate) may_fail: bool,
+    /// Its disk did not keep what it was given.
+    pub(crate) hurt: Option<Hurt>,
+    /// What of it reads wrong.
+    pub(crate) damages: Vec<Damage>,
+    /// It will not start again: the operator replaces it.
+    pub(crate) broken: bool,
+    /// It has told the others where clients find it.
+    pub(crate) published: bool,
     /// When it was told last that a message did not get through.
     pub(crate) unreachable_told_at: u64,
 }
@@ -140,8 +149,22 @@ impl Machine {
             leaving: false,
             gone: false,
             may_fail: false,
+            hurt: None,
+            damages: Vec::new(),
+            broken: false,
+            published: false,
             unreachable_told_at: 0,
         }
+    }
+
+    /// A member that others count on.
+    pub(crate) fn is_well(&self) -> bool {
+        self.published && self.hurt.is_none() && !self.broken && !self.leaving && !self.gone
+    }
+
+    /// Whether it may stop, or not start.
+    pub(crate) fn may_give_up(&self) -> bool {
+        self.may_fail || self.leaving || self.hurt.is_some()
     }
 
     /// Starts the member, at a time of the world, with randomness of its own.

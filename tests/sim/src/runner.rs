@@ -72,12 +72,12 @@ pub fn run_with(
     world.trace.verbose = verbose;
     let until = duration.as_nanos() as u64;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        while world.now < until {
+        while world.now < until && !world.over {
             let next = (world.now + 10 * SECOND).min(until);
             world.run_until(next)?;
             world.move_watcher();
         }
-        world.settle()
+        if world.over { Ok(()) } else { world.settle() }
     }));
     let what = match outcome {
         Ok(Ok(())) => None,

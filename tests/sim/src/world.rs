@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) settling: bool,
     /// Answers to the simulator's own calls, by machine.
     pub(crate) probed: BTreeMap<usize, crate::call::Outcome>,
+    /// Nothing is left to try: the only copy is damaged.
+    pub(crate) over: bool,
     pub(crate) violation: Option<Violation>,
 }
 
@@ -130,6 +132,7 @@ impl World {
             damage_next: false,
             settling: false,
             probed: BTreeMap::new(),
+            over: false,
             violation: None,
             options,
         };
@@ -139,7 +142,7 @@ impl World {
         }
         world.plan_clients();
         world.heap.plan(10 * SECOND, Event::Strike);
-        if world.options.membership {
+        if world.options.membership || world.options.members > 2 {
             world.heap.plan(12 * SECOND, Event::Operator);
         }
         world
@@ -151,7 +154,7 @@ impl World {
 
     /// Lets time pass up to `until`, or to the first violation.
     pub(crate) fn run_until(&mut self, until: u64) -> Checked {
-        while self.now < until {
+        while self.now < until && !self.over {
             let Some((at, event)) = self.heap.next() else { return violation("nothing happens any more") };
             self.now = at;
             self.happen(event);
@@ -196,9 +199,10 @@ impl World {
     fn start(&mut self, place: usize) {
         let life_seed = self.chance.next();
         let machine = &mut self.machines[place];
-        if machine.life.is_some() || machine.gone {
+        if machine.life.is_some() || machine.gone || !self.may_start(place) {
             return;
         }
+        let machine = &mut self.machines[place];
         self.trace.note(self.now, "start", &[place as u64]);
         match machine.start(self.now, life_seed) {
             Ok(()) => {
@@ -214,6 +218,7 @@ impl World {
             Err(_) if machine.disk.power_lost() => self.power_lost(place),
             // A member that was removed may know it.
             Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
+            Err(error) if machine.hurt.is_some() => self.refused(place, &error),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
                 self.judge(violation(what));
@@ -307,6 +312,8 @@ impl World {
         if self.machines[place].disk.power_lost() {
             return self.power_lost(place);
         }
+        let machine = &mut self.machines[place];
+        machine.published |= machine.life.as_ref().is_some_and(|life| life.stepped.take_published());
         let checked = self.absorb(place);
         self.judge(checked);
         self.mark_leader(place);

@@ -52,6 +52,7 @@ struct Round {
 impl Reads {
     /// No reads yet. `seed` is another one in each life of the member; what names are used twice is no matter of clocks.
     pub(crate) fn new(member_id: u64, seed: u64) -> Reads {
+        let seed = if mutant::is_on(Mutant::ReadNamesAgain) { 0 } else { seed };
         Reads {
             waiting: Vec::new(),
             round: None,

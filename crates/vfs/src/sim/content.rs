@@ -23,6 +23,12 @@ impl Content {
         self.len
     }
 
+    /// The end of the last chunk that was stored, within the file.
+    pub(super) fn stored_end(&self) -> u64 {
+        let end = self.chunks.last_key_value().map_or(0, |(number, _)| (number + 1) * CHUNK_LEN as u64);
+        end.min(self.len)
+    }
+
     /// Fills as much of `buf` as there is, and says how much.
     pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> usize {
         let wanted = (buf.len() as u64).min(self.len.saturating_sub(offset)) as usize;
