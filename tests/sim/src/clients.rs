@@ -148,6 +148,10 @@ impl World {
             && self.machines[place].may_give_up()
         {
             self.count("hurt member refused to answer");
+        } else if let Err(node::Error::Rejected(node::Rejection::NoSpace)) = &outcome
+            && self.was_full(called.at)
+        {
+            self.count("refused for lack of space");
         } else {
             let checked = self.history.answered(&ask, called, &outcome);
             self.judge(checked);

@@ -56,6 +56,8 @@ pub enum FaultKind {
     MisdirectedWrite,
     /// A machine gets a new disk.
     LostDisk,
+    /// Somebody else eats what is free on a disk, for a while.
+    FullDisk,
     /// A read fails, or brings a wrong bit, once.
     BadRead,
     /// A wall clock jumps, forward or back.
@@ -66,7 +68,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 26] = [
+    pub const ALL: [FaultKind; 27] = [
         FaultKind::PowerLoss,
         FaultKind::PowerLossAtIo,
         FaultKind::Blackout,
@@ -90,6 +92,7 @@ impl FaultKind {
         FaultKind::LostWrite,
         FaultKind::MisdirectedWrite,
         FaultKind::LostDisk,
+        FaultKind::FullDisk,
         FaultKind::BadRead,
         FaultKind::ClockJump,
         FaultKind::Drift,
@@ -148,6 +151,7 @@ impl FaultKind {
             FaultKind::LostWrite => "lost write",
             FaultKind::MisdirectedWrite => "misdirected write",
             FaultKind::LostDisk => "lost disk",
+            FaultKind::FullDisk => "full disk",
             FaultKind::BadRead => "bad read",
             FaultKind::ClockJump => "wall clock jump",
             FaultKind::Drift => "change of clock pace",
@@ -227,6 +231,7 @@ impl World {
             | FaultKind::LostWrite
             | FaultKind::MisdirectedWrite
             | FaultKind::LostDisk => self.damage(kind, place),
+            FaultKind::FullDisk => self.fill(place),
             FaultKind::BadRead => {
                 let bit = self.chance.next();
                 let fault = if self.chance.one_in(2) { Fault::ReadEio } else { Fault::ReadBitFlip { bit } };

@@ -13,6 +13,7 @@ mod clients;
 mod damage;
 mod ends;
 mod faults;
+mod full;
 mod heap;
 mod hunt;
 mod load;

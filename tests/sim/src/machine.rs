@@ -54,6 +54,8 @@ pub(crate) struct Machine {
     pub(crate) gone: bool,
     /// A fault of the disk may stop the member.
     pub(crate) may_fail: bool,
+    /// Its disk is full until then; 0 when it never was.
+    pub(crate) full_until: u64,
     /// Its disk did not keep what it was given.
     pub(crate) hurt: Option<Hurt>,
     /// What of it reads wrong.
@@ -130,8 +132,7 @@ impl Machine {
             snapshot_count: options.snapshot_count,
             snapshot_catchup_entries: options.catchup_entries,
             append_bytes_max: options.append_bytes_max,
-            // Room on the disk is no matter here.
-            reserve_bytes: 0,
+            reserve_bytes: options.reserve_bytes,
             ..Config::new(&name, "/data")
         };
         Machine {
@@ -149,6 +150,7 @@ impl Machine {
             leaving: false,
             gone: false,
             may_fail: false,
+            full_until: 0,
             hurt: None,
             damages: Vec::new(),
             broken: false,

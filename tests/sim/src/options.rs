@@ -55,6 +55,8 @@ pub struct Options {
     pub faults: Vec<FaultKind>,
     /// Compactions come right behind deletions, and faults, and watches of what is compacted, right behind compactions.
     pub close: bool,
+    /// What members keep for a full disk, in bytes; 0 where no disk gets full.
+    pub reserve_bytes: u64,
     /// Largest append message between members, in bytes.
     pub append_bytes_max: u64,
 }
@@ -77,6 +79,7 @@ impl Options {
             FaultKind::ALL.into_iter().filter(|kind| kind.fits(members) && kept(r, 60)).collect()
         };
         let lossy = r.one_in(2);
+        let fills = faults.contains(&FaultKind::FullDisk);
         Options {
             members,
             tick: Duration::from_millis(*r.pick(&[100, 100, 100, 50, 250])),
@@ -100,6 +103,7 @@ impl Options {
             fault_gap: *r.pick(&[5, 15, 30, 60]) * SECOND,
             faults,
             close: r.one_in(2),
+            reserve_bytes: if fills { *r.pick(&[256 << 10, 2 << 20]) } else { 0 },
             append_bytes_max: *r.pick(&[1 << 20, 1 << 20, 1_000, 0]),
         }
     }
@@ -128,6 +132,7 @@ impl Options {
             fault_gap: 30 * SECOND,
             faults: FaultKind::ALL.to_vec(),
             close: false,
+            reserve_bytes: 1 << 20,
             append_bytes_max: 1 << 20,
             ..Options::of(0)
         }

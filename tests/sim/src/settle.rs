@@ -19,6 +19,7 @@ impl World {
     pub(crate) fn settle(&mut self) -> Checked {
         self.settling = true;
         self.network.calm();
+        self.end_hogs();
         self.end_damage();
         if self.over {
             return Ok(());

@@ -46,6 +46,10 @@ pub(crate) enum Event {
     Strike,
     /// The same, beside the usual pace.
     Accident,
+    /// A member looks after the room on its disk.
+    Tend { place: usize, life: u64 },
+    /// Somebody else eats what is free on a disk, or stops that.
+    Hog { place: usize },
     /// A leader that was marked is lost.
     Hunted { place: usize, life: u64 },
     /// A flapping partition changes.
@@ -98,6 +102,8 @@ const TURN_MIN: u64 = 1_000;
 const SPINS_MAX: u32 = 1_000;
 /// How long a core takes to begin a turn, at most, in nanoseconds.
 const TURN_DELAY_MAX: u64 = 50_000;
+/// A write that waits for space tries again so often.
+const SPACE_PAUSE: u64 = 100 * MILLIS;
 /// A member is told at most so often that another cannot be reached.
 const UNREACHABLE_PAUSE: u64 = 100 * MILLIS;
 
@@ -190,6 +196,8 @@ impl World {
                 let gap = self.chance.around(self.options.fault_gap);
                 self.heap.plan(self.now + gap, Event::Strike);
             }
+            Event::Tend { place, life } => self.tend(place, life),
+            Event::Hog { place } => self.hog(place),
             Event::Hunted { place, life } => self.hunted(place, life),
             Event::Flap { number } => self.flap(number),
             Event::Mend { number } => self.mend(number),
@@ -213,6 +221,7 @@ impl World {
                     self.judge(checked);
                 }
                 self.reach_changed();
+                self.begin_tending(place);
                 self.after_step(place);
             }
             Err(_) if machine.disk.power_lost() => self.power_lost(place),
@@ -298,8 +307,12 @@ impl World {
         if stalled > now && part != Part::Reader {
             return self.heap.plan(stalled, Event::Work { place, life: number, part });
         }
-        life.busy[part as usize] = false;
-        life.stepped.work(part);
+        let waits = life.stepped.work(part);
+        life.busy[part as usize] = waits;
+        if waits {
+            // For space on the disk.
+            self.heap.plan(now + SPACE_PAUSE, Event::Work { place, life: number, part });
+        }
         self.trace.note(now, "work", &[place as u64, part as u64, machine.disk.io_count()]);
         if machine.disk.power_lost() {
             return self.power_lost(place);
