@@ -6,6 +6,7 @@ pub(crate) mod leases;
 pub(crate) mod model;
 pub(crate) mod raft;
 pub(crate) mod range;
+pub(crate) mod users;
 pub(crate) mod watch;
 
 /// Something that must not be.

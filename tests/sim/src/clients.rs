@@ -9,7 +9,7 @@ use proto::etcdserverpb::{
 };
 
 use crate::{
-    call::{Answer, Ask, Outcome, call},
+    call::{Answer, Ask, Outcome, Who, call},
     check::{
         Violation, violation,
         watch::{Stream, Watched},
@@ -29,7 +29,7 @@ pub(crate) const OPERATOR: usize = usize::MAX - 1;
 pub(crate) struct Watcher {
     pub(crate) watched: Watched,
     /// Where its stream is.
-    at: Option<usize>,
+    pub(crate) at: Option<usize>,
     /// Looks only now and then.
     slow: bool,
 }
@@ -113,10 +113,13 @@ impl World {
     }
 
     pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
-        let called = self.history.called(&ask, self.now);
+        let who =
+            if client >= OPERATOR { Who::Internal } else { self.load.who(self.history.model.users.now()) };
+        let applied = self.raft.applied_by(self.machines[place].id.0);
+        let called = self.history.called(&ask, self.now, applied);
         let Some(life) = &mut self.machines[place].life else { return };
-        let pending = call(life.port.clone(), ask.clone());
-        life.calls.push(OpenCall { client, ask, called, pending });
+        let pending = call(life.port.clone(), &who, ask.clone());
+        life.calls.push(OpenCall { client, who, ask, called, pending });
         life.wake();
         self.poll(place);
         self.touch(place);
@@ -134,7 +137,7 @@ impl World {
     }
 
     fn answered(&mut self, place: usize, open: OpenCall, outcome: Outcome) {
-        let OpenCall { client, ask, mut called, .. } = open;
+        let OpenCall { client, who, ask, mut called, .. } = open;
         let shown = outcome.as_ref().map_or(-1, Answer::revision);
         self.trace.note(self.now, "answer", &[place as u64, client as u64, shown as u64]);
         self.count(if outcome.is_ok() { ask.name() } else { "call failed" });
@@ -153,7 +156,7 @@ impl World {
         {
             self.count("refused for lack of space");
         } else {
-            let checked = self.history.answered(&ask, called, &outcome);
+            let checked = self.history.answered(&who, &ask, called, &outcome);
             self.judge(checked);
         }
         match (&ask, &outcome) {
@@ -244,7 +247,7 @@ impl World {
             ..WatchCreateRequest::default()
         };
         let Some(life) = &mut self.machines[place].life else { return };
-        let (input, output) = life.port.open_watch(Caller::default());
+        let (input, output) = life.port.open_watch(Caller::internal());
         input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
         life.streams.push(OpenStream { watcher, input, output });
         life.wake();

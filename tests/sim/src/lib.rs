@@ -16,6 +16,7 @@ mod faults;
 mod full;
 mod heap;
 mod hunt;
+mod identities;
 mod load;
 mod machine;
 mod mutants;

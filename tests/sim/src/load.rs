@@ -1,5 +1,7 @@
 //! What clients ask for, drawn from the seed.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use proto::etcdserverpb::{
     self as pb, Compare, RequestOp,
@@ -30,11 +32,12 @@ pub enum OpKind {
     Hash,
     MoveLeader,
     Defragment,
+    Users,
 }
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [OpKind; 16] = [
+    pub const ALL: [OpKind; 17] = [
         OpKind::Put,
         OpKind::Delete,
         OpKind::DeleteMany,
@@ -51,6 +54,7 @@ impl OpKind {
         OpKind::Hash,
         OpKind::MoveLeader,
         OpKind::Defragment,
+        OpKind::Users,
     ];
 
     /// How often it is made when nothing is left out.
@@ -63,6 +67,7 @@ impl OpKind {
             OpKind::DeleteMany | OpKind::Grant | OpKind::Hash => 3,
             OpKind::Compact | OpKind::Revoke => 2,
             OpKind::MoveLeader | OpKind::Defragment => 1,
+            OpKind::Users => 6,
         }
     }
 }
@@ -74,6 +79,10 @@ pub(crate) struct Load {
     ops: Vec<(OpKind, u64)>,
     keys: u64,
     value_bytes_max: u64,
+    /// Users come into play.
+    pub(crate) users: bool,
+    /// The revision at which each user logged in last.
+    pub(crate) logins: BTreeMap<&'static str, u64>,
     /// Calls so far: no two values are the same.
     count: u64,
     /// Leases that may be there, newest last.
@@ -97,6 +106,8 @@ impl Load {
             ops: options.ops.clone(),
             keys: options.keys,
             value_bytes_max: options.value_bytes_max,
+            users: options.ops.iter().any(|(kind, _)| *kind == OpKind::Users),
+            logins: BTreeMap::new(),
             count: 0,
             leases: Vec::new(),
         }
@@ -153,6 +164,7 @@ impl Load {
                 Ask::MoveLeader(pb::MoveLeaderRequest { target_id: *self.random.pick(members) })
             }
             OpKind::Defragment => Ask::Defragment(pb::DefragmentRequest {}),
+            OpKind::Users => Ask::Auth(self.change_of_users()),
         }
     }
 
@@ -168,7 +180,7 @@ impl Load {
     }
 
     /// An id that some lease may have; 1 is nobody's for long.
-    fn lease(&mut self) -> i64 {
+    pub(crate) fn lease(&mut self) -> i64 {
         if self.leases.is_empty() { 1 } else { *self.random.pick(&self.leases) }
     }
 

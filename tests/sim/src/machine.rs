@@ -11,14 +11,14 @@ use std::{
 };
 
 use node::{
-    BootError, Config, Port, WatchInput, WatchOutput,
+    BootError, Config, Port, TokenKind, WatchInput, WatchOutput,
     stepping::{Part, Stepped, ToldTime},
 };
 use types::{MemberId, Moment};
 use vfs::{Disk, SimDisk};
 
 use crate::{
-    call::{Ask, Outcome, Pending},
+    call::{Ask, Outcome, Pending, Who},
     check::history::Called,
     damage::{Damage, Hurt},
     network::Door,
@@ -62,6 +62,8 @@ pub(crate) struct Machine {
     pub(crate) damages: Vec<Damage>,
     /// It will not start again: the operator replaces it.
     pub(crate) broken: bool,
+    /// It has a vote, as far as the operator knows.
+    pub(crate) voter: bool,
     /// It has told the others where clients find it.
     pub(crate) published: bool,
     /// When it was told last that a message did not get through.
@@ -91,6 +93,7 @@ pub(crate) struct Life {
 /// A call that waits for its answer.
 pub(crate) struct OpenCall {
     pub(crate) client: usize,
+    pub(crate) who: Who,
     pub(crate) ask: Ask,
     pub(crate) called: Called,
     pub(crate) pending: Pending,
@@ -132,6 +135,8 @@ impl Machine {
             snapshot_count: options.snapshot_count,
             snapshot_catchup_entries: options.catchup_entries,
             append_bytes_max: options.append_bytes_max,
+            // Who has logged in is known without passwords.
+            tokens: TokenKind::Signed,
             reserve_bytes: options.reserve_bytes,
             ..Config::new(&name, "/data")
         };
@@ -154,6 +159,7 @@ impl Machine {
             hurt: None,
             damages: Vec::new(),
             broken: false,
+            voter: true,
             published: false,
             unreachable_told_at: 0,
         }
@@ -161,7 +167,7 @@ impl Machine {
 
     /// A member that others count on.
     pub(crate) fn is_well(&self) -> bool {
-        self.published && self.hurt.is_none() && !self.broken && !self.leaving && !self.gone
+        self.published && self.voter && self.hurt.is_none() && !self.broken && !self.leaving && !self.gone
     }
 
     /// Whether it may stop, or not start.

@@ -68,6 +68,7 @@ impl World {
     fn follow(&mut self, members: &[pb::Member]) {
         for place in 0..self.machines.len() {
             let machine = &mut self.machines[place];
+            machine.voter |= members.iter().any(|member| member.id == machine.id.0 && !member.is_learner);
             let known = members.iter().any(|member| member.id == machine.id.0);
             if machine.lives > 0 && !known && machine.leaving {
                 machine.gone = true;
@@ -116,6 +117,7 @@ impl World {
             running_cluster: Some(running),
             ..machine.config
         };
+        machine.voter = false;
         let drift = self.options.drift;
         machine.drift = self.chance.between(0, 2 * drift) as i64 - drift as i64;
         machine

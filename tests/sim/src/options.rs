@@ -70,7 +70,9 @@ impl Options {
         let slow = r.one_in(8);
         let lively = r.one_in(3);
         let kept = |r: &mut Random, keep: u64| r.below(100) < keep;
-        let ops = OpKind::ALL.into_iter().filter(|_| kept(r, 80)).collect::<Vec<_>>();
+        let users = r.one_in(3);
+        let kinds = OpKind::ALL.into_iter().filter(|kind| users || *kind != OpKind::Users);
+        let ops = kinds.filter(|_| kept(r, 80)).collect::<Vec<_>>();
         let ops: Vec<_> = ops.into_iter().map(|kind| (kind, r.between(1, 4) * kind.usual_weight())).collect();
         let ops = if ops.is_empty() { vec![(OpKind::Put, 1)] } else { ops };
         let faults = if r.one_in(10) {

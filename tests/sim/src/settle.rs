@@ -92,7 +92,10 @@ impl World {
     }
 
     fn watchers_are_served(&self) -> bool {
-        self.watchers.iter().all(|watcher| watcher.watched.owed(&self.history.model).is_none())
+        // A member that was removed, and has not been told, serves its watchers what it has.
+        let counts = |place: usize| !self.machines[place].leaving && !self.machines[place].broken;
+        let mut watchers = self.watchers.iter().filter(|watcher| watcher.at.is_none_or(counts));
+        watchers.all(|watcher| watcher.watched.owed(&self.history.model).is_none())
     }
 
     /// Asks a member until it answers.

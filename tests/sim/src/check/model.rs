@@ -16,8 +16,11 @@ use proto::{
     mvccpb::KeyValue,
 };
 
-use super::range;
-use crate::call::{Answer, Ask};
+use super::{
+    range,
+    users::{UserLog, needs_of_entry},
+};
+use crate::call::{Answer, Ask, Who};
 
 /// One version of a key.
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ pub(crate) struct Model {
     pub(crate) leases: BTreeMap<i64, Lease>,
     /// Leases that an entry granted or revoked at all.
     pub(crate) leases_seen: BTreeSet<i64>,
+    pub(crate) users: UserLog,
 }
 
 /// Why a write is refused.
@@ -90,6 +94,7 @@ impl Model {
             written: BTreeMap::new(),
             leases: BTreeMap::new(),
             leases_seen: BTreeSet::new(),
+            users: UserLog::new(),
         }
     }
 
@@ -97,6 +102,15 @@ impl Model {
     pub(crate) fn apply(&mut self, index: u64, request: InternalRaftRequest) -> Vec<i64> {
         self.index = index;
         let mut revoked = Vec::new();
+        let who = request.header.as_ref().map_or(Who::nobody(), |header| Who::User {
+            name: header.username.clone(),
+            revision: header.auth_revision,
+        });
+        let keys = |id| self.leases.get(&id).map(|lease| lease.keys.iter().cloned().collect());
+        if !self.users.now().grant(&who, &needs_of_entry(&request), keys) || self.users.apply(index, &request)
+        {
+            return revoked;
+        }
         if let Some(put) = request.put {
             self.write(index, Ask::Put(put));
         } else if let Some(delete) = request.delete_range {
