@@ -70,7 +70,7 @@ impl World {
             let machine = &mut self.machines[place];
             machine.voter |= members.iter().any(|member| member.id == machine.id.0 && !member.is_learner);
             let known = members.iter().any(|member| member.id == machine.id.0);
-            if machine.lives > 0 && !known && machine.leaving {
+            if machine.id.0 != 0 && !known && machine.leaving {
                 machine.gone = true;
                 self.kill(place);
             }
@@ -86,7 +86,8 @@ impl World {
                 continue;
             }
             let name = url.trim_start_matches("http://").trim_end_matches(":2380").to_string();
-            let machine = self.joining(name, cluster, members);
+            let mut machine = self.joining(name, cluster, members);
+            machine.id = MemberId(member.id);
             self.machines.push(machine);
             let place = self.machines.len() - 1;
             self.trace.note(self.now, "join", &[place as u64, member.id]);

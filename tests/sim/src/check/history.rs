@@ -102,7 +102,10 @@ impl History {
             // Reads want exactly the revision of the member.
             matches!(who, Who::User { revision, .. } if users.enabled && *revision != users.revision)
         };
+        // Who came while authentication was off is nobody when the entry is applied after it was switched on.
+        let switched = self.model.users.since(called.applied).any(|users| !users.enabled);
         let fair = match rejection {
+            AuthRejection::UserEmpty if switched => users.any(|users| users.enabled),
             AuthRejection::PermissionDenied | AuthRejection::UserEmpty => {
                 users.any(|users| users.enabled && lease || !users.grant(who, &needs, |_| None))
             }
