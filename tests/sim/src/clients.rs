@@ -162,7 +162,10 @@ impl World {
         match (&ask, &outcome) {
             (Ask::Grant(_), Ok(Answer::Grant(grant))) => {
                 self.load.granted(grant.id);
-                self.leases.promised(grant.id, grant.ttl, called.at);
+                // The answer may come when the lease has ended.
+                if self.history.model.leases.contains_key(&grant.id) {
+                    self.leases.promised(grant.id, grant.ttl, called.at);
+                }
             }
             (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed)))
                 if renewed.ttl > 0 && self.history.model.leases.contains_key(&renewed.id) =>

@@ -227,6 +227,8 @@ impl World {
             Err(_) if machine.disk.power_lost() => self.power_lost(place),
             // A member that was removed may know it.
             Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
+            // Without a reserve from an earlier life there is nothing to begin with.
+            Err(_) if machine.full_until > self.now && !machine.published => self.ended(place, None),
             Err(error) if machine.hurt.is_some() => self.refused(place, &error),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
@@ -355,12 +357,21 @@ impl World {
                 return violation(format!("{id:x} applied {} from nowhere", figures.applied));
             }
         }
+        // A member that starts has not told how far its compactions have come: it takes them up again.
+        if let Some((revision, compacted)) = self.history.model.stands_at(figures.applied)
+            && (figures.revision != revision || figures.compacted > compacted.max(figures.compacted.min(0)))
+        {
+            return violation(format!(
+                "{id:x} stands at revision {} (compacted {}) with {} applied, the others at {revision} ({compacted})",
+                figures.revision, figures.compacted, figures.applied
+            ));
+        }
         self.raft.stands(id, figures)
     }
 
     fn apply(&mut self, entry: &Entry) -> Checked {
         if entry.kind != EntryKind::Normal || entry.data.is_empty() {
-            self.history.model.index = entry.index;
+            self.history.model.take(entry.index, None);
             return Ok(());
         }
         let Ok(request) = proto::decode::<InternalRaftRequest>(entry.data.clone()) else {
@@ -368,7 +379,7 @@ impl World {
         };
         let id = request.header.as_ref().map_or(0, |header| header.id);
         self.raft.proposal(id, entry.index)?;
-        for lease in self.history.model.apply(entry.index, request) {
+        for lease in self.history.model.take(entry.index, Some(request)) {
             self.leases.revoked(lease, self.now)?;
         }
         Ok(())

@@ -34,6 +34,8 @@ pub(crate) use self::{
     keeper::Keeper,
 };
 use self::{gauge::Waiting, marks::Marks};
+use types::mutant::{self, Mutant};
+
 use crate::{config::Config, inbox::Inbox, input::Input};
 
 /// Time between two tries of a write that waits for space.
@@ -219,6 +221,9 @@ impl Space {
 
     /// Makes room for a write that found the disk full, or waits a little; `false` when it has to fail.
     fn make_room<'a>(&'a self, draws: Draws, waiting: &mut Option<Waiting<'a>>) -> bool {
+        if mutant::is_on(Mutant::FullDiskStops) {
+            return false;
+        }
         if self.give_up_segment() {
             return true;
         }

@@ -165,6 +165,14 @@ impl History {
             {
                 violation(format!("lease {:x} is there, and the leader says that it is not", request.id))
             }
+            (Ask::KeepAlive(request), Answer::KeepAlive(renewed))
+                if renewed.ttl > 0 && !self.may_be_there(request.id, called.applied) =>
+            {
+                violation(format!(
+                    "lease {:x} is renewed, and who does that knows that it is gone",
+                    request.id
+                ))
+            }
             (Ask::HashKv(_), Answer::HashKv(hash)) => {
                 let place = (hash.hash_revision, hash.compact_revision);
                 // Where history was cut, who cut it remembers a hash without the tombstones there, as etcd does.
@@ -179,6 +187,12 @@ impl History {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a lease can be there for a member that had applied so much, or has come further since.
+    fn may_be_there(&self, id: i64, applied: u64) -> bool {
+        let ended = self.model.leases_ended.get(&id);
+        self.model.leases_seen.contains(&id) && ended.is_none_or(|index| *index > applied)
     }
 
     fn check_write(&self, ask: &Ask, called: Called, answer: &Answer, revision: i64) -> Checked {
@@ -248,8 +262,16 @@ fn is_entry_of(call: &AuthCall, entry: &pb::InternalRaftRequest) -> bool {
     }
 }
 
-fn ops_of(txn: &pb::TxnRequest) -> impl Iterator<Item = &OpRequest> {
-    txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref())
+/// All operations of a transaction and of those inside it.
+fn ops_of(txn: &pb::TxnRequest) -> Vec<&OpRequest> {
+    let mut ops: Vec<&OpRequest> = Vec::new();
+    for op in txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref()) {
+        match op {
+            OpRequest::RequestTxn(inner) => ops.extend(ops_of(inner)),
+            other => ops.push(other),
+        }
+    }
+    ops
 }
 
 /// The revisions that a request names.
@@ -263,7 +285,7 @@ fn revisions_of(ask: &Ask) -> Vec<i64> {
                 OpRequest::RequestRange(range) => Some(range.revision),
                 _ => None,
             };
-            ops_of(txn).filter_map(revision).collect()
+            ops_of(txn).into_iter().filter_map(revision).collect()
         }
         _ => Vec::new(),
     }
@@ -280,7 +302,7 @@ fn leases_of(ask: &Ask) -> Vec<i64> {
                 OpRequest::RequestPut(put) => Some(put.lease),
                 _ => None,
             };
-            ops_of(txn).filter_map(lease).collect()
+            ops_of(txn).into_iter().filter_map(lease).collect()
         }
         _ => Vec::new(),
     }
