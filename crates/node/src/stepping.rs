@@ -55,6 +55,8 @@ pub struct Stepped {
     backend: Hand<BackendThread>,
     reader: Hand<Reader>,
     space: Arc<Space>,
+    /// Writes wait for space.
+    patient: bool,
     clock: Clock,
     reserve_grown_at: Moment,
     handle: NodeHandle,
@@ -112,10 +114,10 @@ impl Stepped {
         }
         let (preparer, segments) = log.preparer();
         let mut stepped = Stepped {
-            log: Hand::new(log, parts.log.jobs(), patient),
-            preparer: Hand::new(preparer, segments, patient),
-            backend: Hand::new(backend, parts.backend.jobs(), patient),
-            reader: Hand::new(reader, parts.reader.jobs(), patient),
+            log: Hand::new(log, parts.log.jobs()),
+            preparer: Hand::new(preparer, segments),
+            backend: Hand::new(backend, parts.backend.jobs()),
+            reader: Hand::new(reader, parts.reader.jobs()),
             inbox: Arc::clone(&handle.inbox),
             inputs: Vec::new(),
             core: None,
@@ -125,6 +127,7 @@ impl Stepped {
             handle,
             published,
             space,
+            patient,
         };
         let mut core = Core::new(parts).with_gauge(stepped.space.gauge());
         core.begin();
@@ -188,13 +191,14 @@ impl Stepped {
     }
 
     /// Lets a worker do the jobs that it took, or go on with them; `true` when it waits for space on the disk, and wants
-    /// to be called again.
-    pub fn work(&mut self, part: Part) -> bool {
+    /// to be called again. It cannot wait unless it `may`, which takes a thread: for when the disk may be full.
+    pub fn work(&mut self, part: Part, may: bool) -> bool {
+        let may = may && self.patient;
         match part {
-            Part::Log => self.log.turn(),
-            Part::Preparer => self.preparer.turn(),
-            Part::Backend => self.backend.turn(),
-            Part::Reader => self.reader.turn(),
+            Part::Log => self.log.turn(may),
+            Part::Preparer => self.preparer.turn(may),
+            Part::Backend => self.backend.turn(may),
+            Part::Reader => self.reader.turn(may),
         }
     }
 

@@ -84,7 +84,7 @@ impl World {
             self.member.turn();
             for part in Part::ALL {
                 while self.member.take_jobs(part) {
-                    assert!(!self.member.work(part));
+                    assert!(!self.member.work(part, false));
                 }
             }
             let sent = std::mem::take(&mut self.door.0.lock().unwrap().0);

@@ -77,7 +77,7 @@ impl World {
         for part in Part::ALL {
             while life.stepped.take_jobs(part) && turns < LAST_TURNS_MAX {
                 // Nothing waits for space any more.
-                _ = life.stepped.work(part);
+                _ = life.stepped.work(part, false);
                 turns += 1;
             }
         }

@@ -18,8 +18,7 @@ impl Load {
         if !self.users || self.random.one_in(20) {
             return Who::nobody();
         }
-        // Root does most of what there is to do, as long as others may do nothing.
-        let name = if self.random.one_in(2) { USERS[0] } else { *self.random.pick(&USERS) };
+        let name = if self.random.one_in(3) { USERS[0] } else { *self.random.pick(&USERS) };
         let fresh = self.random.below(8) > 0;
         let login = self.logins.entry(name).or_insert(users.revision);
         if fresh {
@@ -28,8 +27,16 @@ impl Load {
         Who::User { name: name.into(), revision: *login }
     }
 
+    /// The administrator.
+    pub(crate) fn root(&self, users: &Users) -> Who {
+        Who::User { name: USERS[0].into(), revision: users.revision }
+    }
+
     /// A change of users, roles or permissions. Authentication is on more often than off.
     pub(crate) fn change_of_users(&mut self) -> AuthCall {
+        if let Some(first) = self.first_change() {
+            return first;
+        }
         let name = self.random.pick(&USERS).to_string();
         let role = self.random.pick(&ROLES).to_string();
         let role_or_root = if self.random.one_in(3) { USERS[0].to_string() } else { role.clone() };
@@ -59,6 +66,38 @@ impl Load {
             20..23 => AuthCall::Enable(pb::AuthEnableRequest {}),
             _ => AuthCall::Disable(pb::AuthDisableRequest {}),
         }
+    }
+
+    /// What it takes before authentication can be switched on, and something for everybody to be allowed.
+    fn first_change(&mut self) -> Option<AuthCall> {
+        let step = self.changes_of_users;
+        self.changes_of_users += 1;
+        let add = |name: &str| {
+            AuthCall::UserAdd(pb::AuthUserAddRequest {
+                name: name.into(),
+                options: Some(authpb::UserAddOptions { no_password: true }),
+                ..pb::AuthUserAddRequest::default()
+            })
+        };
+        let grant = |user: &str, role: &str| {
+            AuthCall::UserGrantRole(pb::AuthUserGrantRoleRequest { user: user.into(), role: role.into() })
+        };
+        Some(match step {
+            0 | 1 => add(USERS[0]),
+            2 | 3 => grant(USERS[0], USERS[0]),
+            4 => add(USERS[1]),
+            5 => add(USERS[2]),
+            6 => AuthCall::RoleAdd(pb::AuthRoleAddRequest { name: ROLES[0].into() }),
+            7 => {
+                let (key, range_end) = self.granted_range();
+                let perm = Some(authpb::Permission { perm_type: Type::Readwrite as i32, key, range_end });
+                let name = ROLES[0].into();
+                AuthCall::RoleGrantPermission(pb::AuthRoleGrantPermissionRequest { name, perm })
+            }
+            8 => grant(USERS[1], ROLES[0]),
+            9 | 10 => AuthCall::Enable(pb::AuthEnableRequest {}),
+            _ => return None,
+        })
     }
 
     /// One of few ranges, so that grants overlap, meet, and are taken back. Each key begins one of them only.

@@ -67,7 +67,7 @@ impl OpKind {
             OpKind::DeleteMany | OpKind::Grant | OpKind::Hash => 3,
             OpKind::Compact | OpKind::Revoke => 2,
             OpKind::MoveLeader | OpKind::Defragment => 1,
-            OpKind::Users => 6,
+            OpKind::Users => 10,
         }
     }
 }
@@ -83,6 +83,8 @@ pub(crate) struct Load {
     pub(crate) users: bool,
     /// The revision at which each user logged in last.
     pub(crate) logins: BTreeMap<&'static str, u64>,
+    /// Changes of users, roles and permissions that were asked for.
+    pub(crate) changes_of_users: u32,
     /// Keys to be there before anything else is asked, and those that were asked for.
     fill: u64,
     filled: u64,
@@ -119,6 +121,7 @@ impl Load {
             value_bytes_max: options.value_bytes_max,
             users: options.ops.iter().any(|(kind, _)| *kind == OpKind::Users),
             logins: BTreeMap::new(),
+            changes_of_users: 0,
             fill: if options.keys > MANY_KEYS { options.keys } else { 0 },
             filled: 0,
             count: 0,

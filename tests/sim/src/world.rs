@@ -309,7 +309,7 @@ impl World {
         if stalled > now && part != Part::Reader {
             return self.heap.plan(stalled, Event::Work { place, life: number, part });
         }
-        let waits = life.stepped.work(part);
+        let waits = life.stepped.work(part, machine.full_until > now);
         life.busy[part as usize] = waits;
         if waits {
             // For space on the disk.

@@ -16,8 +16,6 @@ pub(super) struct Hand<L: Labour> {
     labour: Option<L>,
     jobs: Arc<Inbox<L::Job>>,
     batch: Vec<L::Job>,
-    /// Its writes may wait for space.
-    patient: bool,
     away: Option<Away<L>>,
 }
 
@@ -35,8 +33,8 @@ enum Told<L: Labour> {
 }
 
 impl<L: Labour + Send + 'static> Hand<L> {
-    pub(super) fn new(labour: L, jobs: Arc<Inbox<L::Job>>, patient: bool) -> Hand<L> {
-        Hand { labour: Some(labour), jobs, batch: Vec::new(), patient, away: None }
+    pub(super) fn new(labour: L, jobs: Arc<Inbox<L::Job>>) -> Hand<L> {
+        Hand { labour: Some(labour), jobs, batch: Vec::new(), away: None }
     }
 
     /// Jobs that nobody has taken.
@@ -56,9 +54,9 @@ impl<L: Labour + Send + 'static> Hand<L> {
         !self.batch.is_empty() || labour.has_more()
     }
 
-    /// Does them; `true` when the turn waits for space.
-    pub(super) fn turn(&mut self) -> bool {
-        if self.patient {
+    /// Does them; `true` when the turn waits for space, which it can only if it `may`.
+    pub(super) fn turn(&mut self, may: bool) -> bool {
+        if may || self.away.is_some() {
             return self.step();
         }
         if self.labour.as_mut().is_some_and(|labour| !labour.turn(&mut self.batch)) {

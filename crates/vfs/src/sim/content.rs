@@ -45,7 +45,7 @@ impl Content {
     pub(super) fn write(&mut self, data: &[u8], offset: u64) {
         for (number, within, range) in pieces(offset, data.len()) {
             let part = &data[range];
-            if !self.chunks.contains_key(&number) && part.iter().all(|&b| b == 0) {
+            if is_zero(part) && !self.chunks.contains_key(&number) {
                 continue;
             }
             let chunk = self.chunks.entry(number).or_insert_with(|| Arc::new([0; CHUNK_LEN]));
@@ -73,6 +73,12 @@ impl Content {
         self.read(&mut all, 0);
         all
     }
+}
+
+/// Whether there are only zeros; compared a chunk at a time, since files are made of them before use.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: Chunk = [0; CHUNK_LEN];
+    bytes.chunks(CHUNK_LEN).all(|part| *part == ZEROS[..part.len()])
 }
 
 /// Cuts `[offset, offset + len)` at chunk borders: chunk number, offset within it, range of the buffer.

@@ -73,10 +73,13 @@ fn fresh() -> u64 {
     since.as_millis() as u64
 }
 
-/// Time of a processor that this thread has had; `None` where the system does not say.
+/// Time of processors that this process has had, all its threads together; `None` where the system does not say.
 fn processor_time() -> Option<Duration> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may have anything in it: user and system time in hundredths of a second.
+    let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
 }
 
 /// What the seeds of a run have done together.
