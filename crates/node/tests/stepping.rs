@@ -11,7 +11,7 @@ use std::{
 
 use consensus::{Message, MessageKind};
 use node::{
-    Caller, Config, Error, PeerAddress, PeerInput, Peers, Port, SnapshotImage,
+    Caller, Config, Error, PeerAddress, PeerInput, Peers, Port, RunningCluster, SnapshotImage,
     stepping::{Part, Stepped, ToldTime},
 };
 use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, RangeRequest};
@@ -58,6 +58,15 @@ fn answer(message: &Message) -> Option<Message> {
     Some(Message { kind, from, to, term, index, context: message.context.clone(), ..Message::default() })
 }
 
+fn config() -> Config {
+    Config {
+        initial_cluster: "a=http://a:2380,b=http://b:2380,c=http://c:2380".into(),
+        advertise_peer_urls: vec!["http://a:2380".into()],
+        reserve_bytes: 0,
+        ..Config::new("a", "/data")
+    }
+}
+
 impl World {
     fn new() -> World {
         World::on(SimDisk::new(), 0)
@@ -66,13 +75,7 @@ impl World {
     /// A life of the member on that disk.
     fn on(disk: SimDisk, seed: u64) -> World {
         let (door, time) = (Door::default(), ToldTime::default());
-        let config = Config {
-            initial_cluster: "a=http://a:2380,b=http://b:2380,c=http://c:2380".into(),
-            advertise_peer_urls: vec!["http://a:2380".into()],
-            reserve_bytes: 0,
-            seed,
-            ..Config::new("a", "/data")
-        };
+        let config = Config { seed, ..config() };
         let peers = Box::new(door.clone());
         let member = Stepped::start(config, Arc::new(disk), time.clone(), |_| Ok(peers)).unwrap();
         World { member, door, time }
@@ -175,6 +178,30 @@ fn a_leader_that_was_paused_renews_nothing_once_it_knows_another() {
     world.member.turn();
     assert!(!world.leads());
     assert_eq!(poll(&port, &mut late), Some(Err(Error::NotPrimary)));
+}
+
+/// Its votes and what it acknowledged are gone with the disk, however it says that it joins.
+#[test]
+fn a_member_that_lost_its_disk_does_not_come_back_under_its_id() {
+    let mut world = World::new();
+    world.settle();
+    let handle = world.member.handle();
+    let summary = handle.summary();
+    let others = world.door.0.lock().unwrap().1.clone();
+    let own = PeerAddress { id: summary.member_id, urls: vec!["http://a:2380".into()] };
+    let members = [vec![own], others].concat();
+    for join_existing in [false, true] {
+        let start = |started: Vec<MemberId>| {
+            let running = RunningCluster { id: summary.cluster_id, members: members.clone(), started };
+            let config = Config { join_existing, running_cluster: Some(running), ..config() };
+            let peers = Box::new(Door::default());
+            Stepped::start(config, Arc::new(SimDisk::new()), ToldTime::default(), |_| Ok(peers))
+        };
+        let refused = start(vec![summary.member_id]).err().expect("it is known").to_string();
+        let wanted = format!("member {} has already been bootstrapped", summary.member_id);
+        assert!(refused.starts_with(&wanted), "{refused}");
+        assert!(start(members[1..].iter().map(|member| member.id).collect()).is_ok(), "nobody has seen it");
+    }
 }
 
 /// A leader that waits for its quorum keeps a question for longer than a killed member needs to come back, and then

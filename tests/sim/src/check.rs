@@ -3,6 +3,7 @@
 
 pub(crate) mod history;
 pub(crate) mod leases;
+pub(crate) mod locks;
 pub(crate) mod model;
 pub(crate) mod raft;
 pub(crate) mod range;

@@ -15,6 +15,7 @@ use crate::{
         watch::{Stream, Watched},
     },
     load::Seen,
+    lockers::LOCKERS,
     machine::{Life, OpenCall, OpenStream},
     options::{MILLIS, SECOND},
     world::{Event, World},
@@ -56,7 +57,7 @@ impl World {
     }
 
     /// A place where a member runs; most clients find one that takes calls now, some wait at one that is paused.
-    fn serving(&mut self) -> Option<usize> {
+    pub(crate) fn serving(&mut self) -> Option<usize> {
         let patient = self.load.random.one_in(3);
         let ready = |place: &usize| {
             let machine = &self.machines[*place];
@@ -70,6 +71,9 @@ impl World {
     pub(crate) fn client(&mut self, client: usize) {
         if self.settling {
             return;
+        }
+        if client >= LOCKERS {
+            return self.locker(client);
         }
         let Some(mut place) = self.serving() else {
             return self.heap.plan(self.now + SECOND, Event::Client { client });
@@ -114,7 +118,7 @@ impl World {
 
     pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
         let who = match &ask {
-            _ if client >= OPERATOR => Who::Internal,
+            _ if client >= LOCKERS => Who::Internal,
             // Nobody else may, mostly.
             Ask::Auth(_) if self.load.random.below(8) > 0 => self.load.root(self.history.model.users.now()),
             _ => self.load.who(self.history.model.users.now()),
@@ -165,7 +169,9 @@ impl World {
         }
         match (&ask, &outcome) {
             (Ask::Grant(_), Ok(Answer::Grant(grant))) => {
-                self.load.granted(grant.id);
+                if client < LOCKERS {
+                    self.load.granted(grant.id);
+                }
                 // The answer may come when the lease has ended.
                 if self.history.model.leases.contains_key(&grant.id) {
                     self.leases.promised(grant.id, grant.ttl, called.at);
@@ -182,6 +188,8 @@ impl World {
             self.probed.insert(place, outcome);
         } else if client == OPERATOR {
             self.operator_told(place, &outcome);
+        } else if client >= LOCKERS {
+            self.locker_told(client, &ask, called, &outcome);
         } else {
             let think = self.load.random.around(self.options.think);
             let think = if self.follow_up(client, &ask, &outcome) { think.min(MILLIS) } else { think };

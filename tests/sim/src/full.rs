@@ -40,6 +40,7 @@ impl World {
         let begun = self.machines[place].full_until > self.now;
         self.machines[place].full_until = until;
         if !begun {
+            self.count("disk filled");
             self.hog(place);
         }
     }
@@ -50,6 +51,9 @@ impl World {
         let disk = &self.machines[place].disk;
         // What the member gives back is eaten, too, a little later.
         disk.set_capacity(full.then(|| disk.used() + spare));
+        if !full {
+            self.count("disk freed");
+        }
         if full {
             let soon = self.chance.between(50, 500) * MILLIS;
             self.heap.plan(self.now + soon, Event::Hog { place });

@@ -18,6 +18,7 @@ mod heap;
 mod hunt;
 mod identities;
 mod load;
+mod lockers;
 mod machine;
 mod mutants;
 mod network;

@@ -33,6 +33,8 @@ pub struct Options {
     pub value_bytes_max: u64,
     /// Watch streams.
     pub watchers: usize,
+    /// Clients that take locks.
+    pub lockers: usize,
     /// An operator adds, promotes and removes members.
     pub membership: bool,
     /// How often each kind of call is made, relative to the others.
@@ -94,6 +96,7 @@ impl Options {
             keys: if r.one_in(60) { *r.pick(&[10_000, 100_000]) } else { *r.pick(&[1, 5, 20, 100, 1_000]) },
             value_bytes_max: if r.one_in(30) { 1 << 20 } else { *r.pick(&[16, 16, 200, 5_000]) },
             watchers: r.below(6) as usize,
+            lockers: if r.one_in(3) { r.between(2, 6) as usize } else { 0 },
             membership: r.one_in(3),
             ops,
             delay: if slow { r.between(10, 80) * MILLIS } else { r.between(1, 20) * MILLIS / 10 },
@@ -123,6 +126,7 @@ impl Options {
             keys: 100,
             value_bytes_max: 200,
             watchers: 3,
+            lockers: 0,
             membership: false,
             // Who is refused costs little: users are left out.
             ops: OpKind::ALL
@@ -152,6 +156,7 @@ impl Options {
         let others = [
             ("membership", self.membership),
             ("watchers", self.watchers > 0),
+            ("lockers", self.lockers > 0),
             ("loss", self.loss > 0),
             ("duplication", self.duplication > 0),
             ("reordering", self.reordering > 0),
@@ -167,6 +172,7 @@ impl Options {
         match part {
             "membership" => self.membership = false,
             "watchers" => self.watchers = 0,
+            "lockers" => self.lockers = 0,
             "loss" => self.loss = 0,
             "duplication" => self.duplication = 0,
             "reordering" => self.reordering = 0,

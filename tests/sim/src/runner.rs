@@ -95,6 +95,7 @@ pub fn run_with(
     let mut counters = world.counters.clone();
     counters.insert("term with a leader", world.raft.terms_led() as u64);
     counters.insert("lease expired", world.leases.expired);
+    counters.insert("lock taken", world.locks.acquired);
     counters.insert("revision", world.history.model.revision as u64);
     Ok(Report {
         seed,

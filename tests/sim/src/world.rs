@@ -11,10 +11,14 @@ use types::{
 };
 
 use crate::{
-    check::{Checked, Violation, history::History, leases::LeaseChecks, raft::RaftChecks, violation},
+    check::{
+        Checked, Violation, history::History, leases::LeaseChecks, locks::LockChecks, raft::RaftChecks,
+        violation,
+    },
     clients::Watcher,
     faults::pairs,
     load::Load,
+    lockers::Locker,
     machine::Machine,
     network::{Network, Sent},
     options::{MILLIS, Options, SECOND},
@@ -76,6 +80,8 @@ pub(crate) struct World {
     pub(crate) raft: RaftChecks,
     pub(crate) history: History,
     pub(crate) leases: LeaseChecks,
+    pub(crate) locks: LockChecks,
+    pub(crate) lockers: Vec<Locker>,
     pub(crate) trace: Trace,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     /// Disturbances of the network so far.
@@ -129,6 +135,8 @@ impl World {
             raft: RaftChecks::default(),
             history: History::new(),
             leases: LeaseChecks::new(options.drift),
+            locks: LockChecks::default(),
+            lockers: Vec::new(),
             trace: Trace::default(),
             counters: BTreeMap::new(),
             disturbances: 0,
@@ -147,6 +155,7 @@ impl World {
             world.heap.plan(at, Event::Start { place });
         }
         world.plan_clients();
+        world.plan_lockers();
         world.heap.plan(10 * SECOND, Event::Strike);
         if world.options.membership || world.options.members > 2 {
             world.heap.plan(12 * SECOND, Event::Operator);

@@ -56,6 +56,21 @@ impl Content {
         }
     }
 
+    /// Stores so many zeros: what was there goes, and nothing takes its place.
+    pub(super) fn write_zeros(&mut self, len: u64, offset: u64) {
+        let end = offset + len;
+        let numbers = offset / CHUNK_LEN as u64..end.div_ceil(CHUNK_LEN as u64);
+        let there: Vec<u64> = self.chunks.range(numbers).map(|(number, _)| *number).collect();
+        for number in there {
+            let first = number * CHUNK_LEN as u64;
+            let (from, to) = (offset.max(first), end.min(first + CHUNK_LEN as u64));
+            self.write(&[0; CHUNK_LEN][..(to - from) as usize], from);
+        }
+        if len > 0 {
+            self.len = self.len.max(end);
+        }
+    }
+
     /// Cuts, or grows with zeros.
     pub(super) fn set_len(&mut self, len: u64) {
         if len < self.len {
@@ -107,6 +122,7 @@ mod tests {
     enum Op {
         Write(u64, Vec<u8>),
         SetLen(u64),
+        Zeros(u64, u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -114,6 +130,7 @@ mod tests {
             3 => (0..20_000u64, proptest::collection::vec(any::<u8>(), 0..6000)).prop_map(|(o, d)| Op::Write(o, d)),
             1 => (0..20_000u64, 0..9000usize).prop_map(|(o, n)| Op::Write(o, vec![0; n])),
             1 => (0..20_000u64).prop_map(Op::SetLen),
+            1 => (0..20_000u64, 0..20_000u64).prop_map(|(o, n)| Op::Zeros(o, n)),
         ]
     }
 
@@ -132,6 +149,15 @@ mod tests {
                             model[offset as usize..end].copy_from_slice(&data);
                         }
                         content.write(&data, offset);
+                    }
+                    Op::Zeros(offset, len) => {
+                        let end = (offset + len) as usize;
+                        if len > 0 {
+                            let size = model.len().max(end);
+                            model.resize(size, 0);
+                            model[offset as usize..end].fill(0);
+                        }
+                        content.write_zeros(len, offset);
                     }
                     Op::SetLen(len) => {
                         model.resize(len as usize, 0);

@@ -179,9 +179,13 @@ fn supersede(given_up: &mut Vec<Ordered<FileChange>>, newer: &FileChange) {
 
 /// The bytes of a write until they are durable. Segments are written with zeros before use, and those are kept once.
 fn kept(data: &[u8]) -> Arc<[u8]> {
+    if data.len() == ZEROS_LEN && is_zero(data) { Arc::clone(zeros()) } else { data.into() }
+}
+
+/// What most of such a file is written with.
+pub(super) fn zeros() -> &'static Arc<[u8]> {
     static ZEROS: OnceLock<Arc<[u8]>> = OnceLock::new();
-    let zeros = ZEROS.get_or_init(|| Arc::from(vec![0; ZEROS_LEN]));
-    if data.len() == ZEROS_LEN && is_zero(data) { Arc::clone(zeros) } else { data.into() }
+    ZEROS.get_or_init(|| Arc::from(vec![0; ZEROS_LEN]))
 }
 
 fn flip(bytes: &mut [u8], bit: u64) {
