@@ -170,9 +170,9 @@ impl SimDisk {
         self.lock().stored_end(path)
     }
 
-    /// How many planted faults have not fired.
-    pub fn faults_left(&self) -> usize {
-        self.lock().faults.len()
+    /// Planted faults that have not fired.
+    pub fn faults_left(&self) -> Vec<Fault> {
+        self.lock().faults.iter().map(|(_, fault)| *fault).collect()
     }
 
     /// Cuts the stored file to `len` bytes.

@@ -84,7 +84,8 @@ impl World {
                     debug_assert!(poked.is_ok(), "the file was there a moment ago");
                 });
                 machine.hurt = (!damages.is_empty()).then_some(Hurt::Bytes);
-                machine.damages = damages;
+                // Who runs may write there, and then there is nothing to take back.
+                machine.damages = if machine.life.is_none() { damages } else { Vec::new() };
             }
         }
     }
@@ -173,7 +174,7 @@ impl World {
     pub(crate) fn take_care(&mut self, place: usize) {
         let mend = self.settling || self.options.members < 3 || self.chance.one_in(2);
         let machine = &mut self.machines[place];
-        let bytes = machine.hurt == Some(Hurt::Bytes);
+        let bytes = machine.hurt == Some(Hurt::Bytes) && !machine.damages.is_empty();
         if bytes && mend && machine.damages.iter().rev().all(|damage| damage.undo(&machine.disk)) {
             machine.damages.clear();
             machine.hurt = None;
@@ -190,7 +191,8 @@ impl World {
     /// A life ends: whether its disk did what it was about to do, shows.
     pub(crate) fn look_at_writes(&mut self, place: usize) {
         let machine = &mut self.machines[place];
-        if machine.hurt == Some(Hurt::Write) && machine.disk.faults_left() > 0 {
+        let waits = |fault: &Fault| matches!(fault, Fault::LostWrite | Fault::MisdirectedWrite { .. });
+        if machine.hurt == Some(Hurt::Write) && machine.disk.faults_left().iter().any(waits) {
             machine.hurt = None;
         }
     }

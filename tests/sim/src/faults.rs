@@ -188,7 +188,7 @@ impl World {
     /// Leaders are hit more often than others: much depends on them.
     fn victim(&mut self) -> usize {
         let any = self.chance.below(self.machines.len() as u64) as usize;
-        if self.chance.one_in(3) { self.leader().unwrap_or(any) } else { any }
+        if self.chance.one_in(2) { self.leader().unwrap_or(any) } else { any }
     }
 
     fn strike_with(&mut self, kind: FaultKind) {

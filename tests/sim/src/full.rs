@@ -48,6 +48,7 @@ impl World {
     pub(crate) fn hog(&mut self, place: usize) {
         let full = self.machines[place].full_until > self.now;
         let spare = self.chance.below(64 << 10);
+        self.machines[place].filled = full;
         let disk = &self.machines[place].disk;
         // What the member gives back is eaten, too, a little later.
         disk.set_capacity(full.then(|| disk.used() + spare));
@@ -69,6 +70,7 @@ impl World {
     pub(crate) fn end_hogs(&mut self) {
         for machine in &mut self.machines {
             machine.full_until = machine.full_until.min(self.now);
+            machine.filled = false;
             machine.disk.set_capacity(None);
         }
     }

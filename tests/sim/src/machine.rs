@@ -56,9 +56,11 @@ pub(crate) struct Machine {
     pub(crate) may_fail: bool,
     /// Its disk is full until then; 0 when it never was.
     pub(crate) full_until: u64,
+    /// Somebody takes what is free on its disk.
+    pub(crate) filled: bool,
     /// Its disk did not keep what it was given.
     pub(crate) hurt: Option<Hurt>,
-    /// What of it reads wrong.
+    /// What of it reads wrong, as long as nobody can have written there.
     pub(crate) damages: Vec<Damage>,
     /// It will not start again: the operator replaces it.
     pub(crate) broken: bool,
@@ -156,6 +158,7 @@ impl Machine {
             gone: false,
             may_fail: false,
             full_until: 0,
+            filled: false,
             hurt: None,
             damages: Vec::new(),
             broken: false,

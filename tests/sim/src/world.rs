@@ -223,6 +223,7 @@ impl World {
         self.trace.note(self.now, "start", &[place as u64]);
         match machine.start(self.now, life_seed) {
             Ok(()) => {
+                machine.damages.clear();
                 let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
                 let id = machine.id.0;
                 if let Some(figures) = figures {
@@ -237,7 +238,7 @@ impl World {
             // A member that was removed may know it.
             Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
             // Without a reserve from an earlier life there is nothing to begin with.
-            Err(_) if machine.full_until > self.now && !machine.published => self.ended(place, None),
+            Err(_) if machine.filled && !machine.published => self.ended(place, None),
             Err(error) if machine.hurt.is_some() => self.refused(place, &error),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
@@ -318,7 +319,7 @@ impl World {
         if stalled > now && part != Part::Reader {
             return self.heap.plan(stalled, Event::Work { place, life: number, part });
         }
-        let waits = life.stepped.work(part, machine.full_until > now);
+        let waits = life.stepped.work(part, machine.filled);
         life.busy[part as usize] = waits;
         if waits {
             // For space on the disk.
