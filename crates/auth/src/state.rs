@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use proto::authpb;
-use types::Write;
+use types::{
+    Write,
+    mutant::{self, Mutant},
+};
 
 use crate::{
     Applied, AuthError, ROOT, RangeSet, Rejection, Right, Rows, Tokens,
@@ -69,13 +72,19 @@ impl Auth {
         let stored = rows.parse_revision()?;
         let mut auth = Auth {
             enabled: rows.parse_enabled(),
-            revision: stored.max(FIRST_REVISION),
+            revision: if mutant::is_on(Mutant::AuthRevisionLost) {
+                FIRST_REVISION
+            } else {
+                stored.max(FIRST_REVISION)
+            },
             users: rows.parse_users()?,
             roles: rows.parse_roles()?,
             grants: BTreeMap::new(),
         };
         let names: Vec<String> = auth.users.keys().cloned().collect();
-        names.iter().for_each(|name| auth.refresh_user(name));
+        if !mutant::is_on(Mutant::GrantsForgotten) {
+            names.iter().for_each(|name| auth.refresh_user(name));
+        }
         let writes = if stored == 0 { vec![revision_row(auth.revision)] } else { Vec::new() };
         Ok((auth, writes))
     }

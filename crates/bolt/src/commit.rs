@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use types::mutant::{self, Mutant};
+
 use crate::{
     db::{CommitStats, Db},
     error::BoltError,
@@ -60,7 +62,9 @@ impl Db {
         let mut stats = CommitStats { txid: meta.txid, pages_freed, ..CommitStats::default() };
         self.write_pages(&pages, &mut stats)?;
         self.extend_file(&meta)?;
-        self.store.file.sync_data().map_err(BoltError::io("syncing pages"))?;
+        if !mutant::is_on(Mutant::MetaBeforePages) {
+            self.store.file.sync_data().map_err(BoltError::io("syncing pages"))?;
+        }
         self.write_meta(&meta, slot, stamp, &mut stats)?;
         self.publish(meta, slot, stamp, pages);
         stats.truncated_pages = self.truncate()?;

@@ -16,6 +16,8 @@ pub use store::{LogStore, StoreError};
 use types::raft::{Entry, EntryKind, Snapshot};
 use unstable::Unstable;
 
+use types::mutant::{self, Mutant};
+
 use crate::{
     Divergence, EntryId,
     journal::{Journal, note},
@@ -153,7 +155,9 @@ impl<S: LogStore> RaftLog<S> {
             entries.drain(..known);
             self.append(entries, journal);
         }
-        self.commit_to(committed.min(last_new))?;
+        let beyond = mutant::is_on(Mutant::CommitBeyondMatch);
+        let known = if beyond { self.last.index } else { last_new };
+        self.commit_to(committed.min(known))?;
         Ok(Some(last_new))
     }
 

@@ -52,7 +52,9 @@ impl Leases {
 
     /// Stops deadlines: leadership is lost.
     pub fn demote(&mut self) {
-        self.primary = None;
+        if !mutant::is_on(Mutant::DemotedExpires) {
+            self.primary = None;
+        }
     }
 
     /// Starts the clock of leases granted since the last call. To be called after each batch of entries;

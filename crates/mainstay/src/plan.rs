@@ -97,7 +97,7 @@ fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// Different in each process: only the spreading of election timeouts and jitter depends on it.
+/// Different in each process: the spreading of election timeouts and jitter, and names that must not come again.
 fn seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64 ^ (u64::from(std::process::id()) << 32)

@@ -263,7 +263,9 @@ impl KeyIndex {
                 let record = changes.record(position);
                 let at_target = record.tombstone && record.rev.main == target;
                 swept.tombstone_at_target |= at_target;
-                let stays = at_target && !mutant::is_on(Mutant::TombstoneGone);
+                // When the revision came from the rows, tombstones went with the others.
+                let gone = mutant::is_on(Mutant::TombstoneGone) || mutant::is_on(Mutant::RevisionFromRows);
+                let stays = at_target && !gone;
                 let kept = stays || (position + 1 == covered && !record.tombstone);
                 if !kept {
                     swept.victims.push((record.rev, record.tombstone));

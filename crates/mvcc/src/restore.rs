@@ -101,6 +101,9 @@ impl Restored {
     }
 
     fn note_lease(&mut self, fields: &KeyValue<'_>, tombstone: bool) {
+        if mutant::is_on(Mutant::LeaseKeysForgotten) {
+            return;
+        }
         if fields.lease != 0 && !tombstone {
             self.leases.insert(fields.key.to_vec(), LeaseId(fields.lease));
         } else if !self.leases.is_empty() {

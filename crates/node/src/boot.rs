@@ -418,6 +418,7 @@ fn assemble(
     let raft_config = consensus::Config {
         election_ticks: config.election_ticks,
         applied: state.applied(),
+        message_bytes_max: config.append_bytes_max,
         pre_vote: config.pre_vote,
         seed: config.seed,
         ..consensus::Config::new(member_id.0)

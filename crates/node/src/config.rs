@@ -45,6 +45,8 @@ pub struct Config {
     pub snapshot_count: u64,
     /// Entries kept in memory behind a raft snapshot.
     pub snapshot_catchup_entries: u64,
+    /// Largest message of entries to another member, in bytes; a single larger entry still goes.
+    pub append_bytes_max: u64,
     /// WAL segments kept; 0 = all.
     pub wals_max: usize,
     /// `.snap` files kept; 0 = all.
@@ -159,6 +161,7 @@ impl Config {
             election_ticks: 10,
             snapshot_count: 10_000,
             snapshot_catchup_entries: 5_000,
+            append_bytes_max: 1 << 20,
             wals_max: 5,
             snaps_max: 5,
             quota_bytes: Some(QUOTA_BYTES_DEFAULT),

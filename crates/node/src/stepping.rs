@@ -1,12 +1,18 @@
 //! A member without threads, for a simulator: whoever holds it says which worker goes on, and when.
 //!
 //! The workers are those that the threads run, turn for turn; only who calls them, and what time it is, differs.
-//! One thing is missing: a write that waits for space on a full disk would wait for ever, so it fails as at a start.
+//! With a reserve, a write that finds the disk full waits: its turn stops in the middle and goes on with the next step.
+//! Such turns have a thread of their own, and never run at the same time as anything else. Without a reserve the write
+//! fails as at a start.
+
+mod hand;
 
 use std::{collections::BTreeMap, io, sync::Arc, sync::mpsc::Receiver, time::Duration};
 
 use types::{Moment, raft::Entry};
 use vfs::Disk;
+
+use hand::Hand;
 
 pub use crate::core::ToldTime;
 use crate::{
@@ -18,7 +24,6 @@ use crate::{
     input::Input,
     log_thread::{LogThread, Preparer},
     reader_thread::Reader,
-    worker::Labour,
 };
 
 /// The workers beside the core.
@@ -50,6 +55,8 @@ pub struct Stepped {
     backend: Hand<BackendThread>,
     reader: Hand<Reader>,
     space: Arc<Space>,
+    /// Writes wait for space.
+    patient: bool,
     clock: Clock,
     reserve_grown_at: Moment,
     handle: NodeHandle,
@@ -62,34 +69,6 @@ enum Stage {
     /// The last batch is on its way to the file.
     Sealing,
     Ended(Result<(), String>),
-}
-
-/// A worker and its jobs.
-struct Hand<L: Labour> {
-    labour: Option<L>,
-    jobs: Arc<Inbox<L::Job>>,
-    batch: Vec<L::Job>,
-}
-
-impl<L: Labour> Hand<L> {
-    fn new(labour: L, jobs: Arc<Inbox<L::Job>>) -> Hand<L> {
-        Hand { labour: Some(labour), jobs, batch: Vec::new() }
-    }
-
-    fn take_jobs(&mut self) -> bool {
-        let Some(labour) = &self.labour else { return false };
-        if self.batch.is_empty() {
-            self.jobs.receive(&mut self.batch, Some(Duration::ZERO));
-        }
-        !self.batch.is_empty() || labour.has_more()
-    }
-
-    fn turn(&mut self) {
-        if self.labour.as_mut().is_some_and(|labour| !labour.turn(&mut self.batch)) {
-            // As when a thread ends: files and locks are let go.
-            self.labour = None;
-        }
-    }
 }
 
 /// What consensus stands at.
@@ -125,10 +104,14 @@ impl Stepped {
         connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
     ) -> Result<Stepped, BootError> {
         let clock = Clock::Told(time);
+        let patient = config.reserve_bytes > 0;
         let ready = make_ready(config, disk, Company::Others, clock.clone(), connect)?;
         let Ready { parts, log, backend, reader, space, handle, published } = ready;
-        // Nobody else runs while a write waits.
-        space.stop();
+        if patient {
+            space.serve_in_steps();
+        } else {
+            space.stop();
+        }
         let (preparer, segments) = log.preparer();
         let mut stepped = Stepped {
             log: Hand::new(log, parts.log.jobs()),
@@ -144,6 +127,7 @@ impl Stepped {
             handle,
             published,
             space,
+            patient,
         };
         let mut core = Core::new(parts).with_gauge(stepped.space.gauge());
         core.begin();
@@ -191,6 +175,7 @@ impl Stepped {
         {
             // There are no threads to wait for: the workers find their stop job in their next turns.
             self.stage = Stage::Ended(core.finish());
+            self.space.stop();
             self.space.end_tending();
         }
     }
@@ -205,13 +190,15 @@ impl Stepped {
         }
     }
 
-    /// Lets a worker do the jobs that it took.
-    pub fn work(&mut self, part: Part) {
+    /// Lets a worker do the jobs that it took, or go on with them; `true` when it waits for space on the disk, and wants
+    /// to be called again. It cannot wait unless it `may`, which takes a thread: for when the disk may be full.
+    pub fn work(&mut self, part: Part, may: bool) -> bool {
+        let may = may && self.patient;
         match part {
-            Part::Log => self.log.turn(),
-            Part::Preparer => self.preparer.turn(),
-            Part::Backend => self.backend.turn(),
-            Part::Reader => self.reader.turn(),
+            Part::Log => self.log.turn(may),
+            Part::Preparer => self.preparer.turn(may),
+            Part::Backend => self.backend.turn(may),
+            Part::Reader => self.reader.turn(may),
         }
     }
 
@@ -224,6 +211,7 @@ impl Stepped {
 
     /// Asks it to stop gracefully; that takes turns of the core and of the workers.
     pub fn stop(&self) {
+        self.space.stop();
         // Refused only when it has ended already.
         let _ = self.inbox.send(Input::Stop);
     }
@@ -250,9 +238,9 @@ impl Stepped {
     pub fn queue_lengths(&self) -> BTreeMap<&'static str, usize> {
         let jobs = [
             ("inbox", self.inbox.len()),
-            ("log", self.log.jobs.len()),
-            ("backend", self.backend.jobs.len()),
-            ("reader", self.reader.jobs.len()),
+            ("log", self.log.waiting()),
+            ("backend", self.backend.waiting()),
+            ("reader", self.reader.waiting()),
         ];
         BTreeMap::from(jobs)
     }

@@ -11,10 +11,10 @@ use std::{
 
 use consensus::{Message, MessageKind};
 use node::{
-    Caller, Config, Error, PeerAddress, PeerInput, Peers, Port, SnapshotImage,
+    Caller, Config, Error, PeerAddress, PeerInput, Peers, Port, RunningCluster, SnapshotImage,
     stepping::{Part, Stepped, ToldTime},
 };
-use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest};
+use proto::etcdserverpb::{LeaseGrantRequest, LeaseKeepAliveRequest, RangeRequest};
 use types::{MemberId, Moment};
 use vfs::SimDisk;
 
@@ -58,17 +58,26 @@ fn answer(message: &Message) -> Option<Message> {
     Some(Message { kind, from, to, term, index, context: message.context.clone(), ..Message::default() })
 }
 
+fn config() -> Config {
+    Config {
+        initial_cluster: "a=http://a:2380,b=http://b:2380,c=http://c:2380".into(),
+        advertise_peer_urls: vec!["http://a:2380".into()],
+        reserve_bytes: 0,
+        ..Config::new("a", "/data")
+    }
+}
+
 impl World {
     fn new() -> World {
+        World::on(SimDisk::new(), 0)
+    }
+
+    /// A life of the member on that disk.
+    fn on(disk: SimDisk, seed: u64) -> World {
         let (door, time) = (Door::default(), ToldTime::default());
-        let config = Config {
-            initial_cluster: "a=http://a:2380,b=http://b:2380,c=http://c:2380".into(),
-            advertise_peer_urls: vec!["http://a:2380".into()],
-            reserve_bytes: 0,
-            ..Config::new("a", "/data")
-        };
+        let config = Config { seed, ..config() };
         let peers = Box::new(door.clone());
-        let member = Stepped::start(config, Arc::new(SimDisk::new()), time.clone(), |_| Ok(peers)).unwrap();
+        let member = Stepped::start(config, Arc::new(disk), time.clone(), |_| Ok(peers)).unwrap();
         World { member, door, time }
     }
 
@@ -78,7 +87,7 @@ impl World {
             self.member.turn();
             for part in Part::ALL {
                 while self.member.take_jobs(part) {
-                    self.member.work(part);
+                    assert!(!self.member.work(part, false));
                 }
             }
             let sent = std::mem::take(&mut self.door.0.lock().unwrap().0);
@@ -94,6 +103,29 @@ impl World {
     fn wait(&mut self, millis: u64) {
         let later = Moment(self.time.now().0 + millis * 1_000_000);
         self.time.set(later, later.0 / 1_000_000);
+    }
+
+    fn own(&self) -> u64 {
+        self.member.handle().summary().member_id.0
+    }
+
+    /// One of the others leads, and the member hears of it.
+    fn follow(&mut self, term: u64) -> u64 {
+        self.settle();
+        let leader = self.door.0.lock().unwrap().1[0].id.0;
+        let kind = MessageKind::Heartbeat;
+        let heartbeat = Message { kind, from: leader, to: self.own(), term, ..Message::default() };
+        self.member.handle().peer_input(PeerInput::Messages(vec![heartbeat]));
+        self.settle();
+        leader
+    }
+
+    /// What the member asked to be told the index for.
+    fn take_question(&mut self) -> Message {
+        self.member.turn();
+        let mut sent = std::mem::take(&mut self.door.0.lock().unwrap().0);
+        sent.retain(|message| message.kind == MessageKind::ReadIndex);
+        sent.pop().unwrap()
     }
 
     fn leads(&self) -> bool {
@@ -146,4 +178,66 @@ fn a_leader_that_was_paused_renews_nothing_once_it_knows_another() {
     world.member.turn();
     assert!(!world.leads());
     assert_eq!(poll(&port, &mut late), Some(Err(Error::NotPrimary)));
+}
+
+/// Its votes and what it acknowledged are gone with the disk, however it says that it joins.
+#[test]
+fn a_member_that_lost_its_disk_does_not_come_back_under_its_id() {
+    let mut world = World::new();
+    world.settle();
+    let handle = world.member.handle();
+    let summary = handle.summary();
+    let others = world.door.0.lock().unwrap().1.clone();
+    let own = PeerAddress { id: summary.member_id, urls: vec!["http://a:2380".into()] };
+    let members = [vec![own], others].concat();
+    for join_existing in [false, true] {
+        let start = |started: Vec<MemberId>| {
+            let running = RunningCluster { id: summary.cluster_id, members: members.clone(), started };
+            let config = Config { join_existing, running_cluster: Some(running), ..config() };
+            let peers = Box::new(Door::default());
+            Stepped::start(config, Arc::new(SimDisk::new()), ToldTime::default(), |_| Ok(peers))
+        };
+        let refused = start(vec![summary.member_id]).err().expect("it is known").to_string();
+        let wanted = format!("member {} has already been bootstrapped", summary.member_id);
+        assert!(refused.starts_with(&wanted), "{refused}");
+        assert!(start(members[1..].iter().map(|member| member.id).collect()).is_ok(), "nobody has seen it");
+    }
+}
+
+/// A leader that waits for its quorum keeps a question for longer than a killed member needs to come back, and then
+/// answers with the index of that time. The next life must not take that for an answer to a question of its own: its
+/// reader may have seen later writes.
+#[test]
+fn an_answer_to_the_life_before_confirms_no_read() {
+    let read = || RangeRequest { key: "a".into(), ..RangeRequest::default() };
+    let disk = SimDisk::new();
+    let (term, mut questions) = (5, Vec::new());
+    let mut disks = vec![disk.clone(), disk];
+    for (seed, disk) in disks.drain(..).enumerate() {
+        let disk = if seed == 0 { disk } else { disk.kill() };
+        let mut world = World::on(disk, seed as u64);
+        let leader = world.follow(term);
+        let port = world.member.handle().port();
+        let mut call = pin!(port.range(Caller::default(), read()));
+        assert!(poll(&port, &mut call).is_none());
+        questions.push(world.take_question());
+        let answer = |question: &Message| Message {
+            kind: MessageKind::ReadIndexResp,
+            from: leader,
+            to: world.own(),
+            term,
+            entries: question.entries.clone(),
+            ..Message::default()
+        };
+        if seed == 0 {
+            continue;
+        }
+        let (old, new) = (answer(&questions[0]), answer(&questions[1]));
+        world.member.handle().peer_input(PeerInput::Messages(vec![old]));
+        world.settle();
+        assert!(poll(&port, &mut call).is_none(), "answered by the index of the life before");
+        world.member.handle().peer_input(PeerInput::Messages(vec![new]));
+        world.settle();
+        assert!(poll(&port, &mut call).is_some_and(|answer| answer.is_ok()));
+    }
 }

@@ -12,6 +12,10 @@ pub(crate) const CLUSTER_ID: &str = "x-etcd-cluster-id";
 pub(crate) const RAFT_TO: &str = "x-raft-to";
 pub(crate) const PEER_URLS: &str = "x-peerurls";
 
+/// Trailer behind a snapshot's file: the CRC-32C of the file, in hexadecimal digits. Ours alone; etcd's members send none
+/// and look at none.
+pub(crate) const FILE_SUM: &str = "x-mainstay-file-crc32c";
+
 /// The oldest cluster version that this member can be part of.
 pub(crate) const CLUSTER_VERSION_MIN: &str = "3.0.0";
 /// What a member that says nothing is.

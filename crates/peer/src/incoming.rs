@@ -8,12 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body_util::BodyExt;
 use telemetry::metrics;
 use tokio::{sync::mpsc, time::timeout};
 use vfs::{Disk, OpenMode};
 
-use crate::{config::SnapshotCheck, server::Posted, shared::Shared};
+use crate::{compat::FILE_SUM, config::SnapshotCheck, server::Posted, shared::Shared};
 
 /// Pieces that wait for the disk.
 const PIECES_AHEAD: usize = 4;
@@ -34,7 +35,7 @@ pub(crate) async fn save(shared: &Shared, index: u64, first: Bytes, mut body: Po
     };
     let writing = shared.runtime.spawn_blocking(move || file.write(index, pieces));
     let received = async {
-        let mut len = first.len() as u64;
+        let (mut len, mut sum) = (first.len() as u64, crc32c::crc32c(&first));
         sender.send(first).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         loop {
             let frame = match timeout(PATIENCE, body.frame()).await {
@@ -42,12 +43,15 @@ pub(crate) async fn save(shared: &Shared, index: u64, first: Bytes, mut body: Po
                 Ok(None) => return Ok::<u64, io::Error>(len),
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             };
-            if let Ok(bytes) = frame.into_data()
-                && !bytes.is_empty()
-            {
-                len += bytes.len() as u64;
-                // Refused when the disk fails, which says why.
-                sender.send(bytes).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+            match frame.into_data() {
+                Ok(bytes) if bytes.is_empty() => {}
+                Ok(bytes) => {
+                    len += bytes.len() as u64;
+                    sum = crc32c::crc32c_append(sum, &bytes);
+                    // Refused when the disk fails, which says why.
+                    sender.send(bytes).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+                }
+                Err(frame) => compare(frame.trailers_ref(), sum)?,
             }
         }
     };
@@ -69,6 +73,16 @@ pub(crate) async fn save(shared: &Shared, index: u64, first: Bytes, mut body: Po
     };
     metrics().snap_db_save_total_duration_seconds.observe(start.elapsed().as_secs_f64());
     Ok(len)
+}
+
+/// Whether the file is what was sent, if the sender says what that was.
+fn compare(trailers: Option<&HeaderMap>, came: u32) -> io::Result<()> {
+    let Some(told) = trailers.and_then(|trailers| trailers.get(FILE_SUM)) else { return Ok(()) };
+    let told = told.to_str().ok().and_then(|text| u32::from_str_radix(text, 16).ok());
+    if told == Some(came) {
+        return Ok(());
+    }
+    Err(io::Error::other("the file was damaged on its way: its checksum is not the one that was sent"))
 }
 
 /// A file that is removed unless it gets its name.

@@ -11,7 +11,10 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use consensus::Message;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::{
+    body::{Body, Frame},
+    header::{HeaderMap, HeaderName, HeaderValue, TRAILER},
+};
 use node::{PeerInput, SnapshotImage};
 use telemetry::{line, metrics};
 use tokio::{
@@ -21,6 +24,7 @@ use tokio::{
 use types::MemberId;
 
 use crate::{
+    compat::FILE_SUM,
     peer::Peer,
     pipeline::{self, PostError},
     shared::Shared,
@@ -63,12 +67,13 @@ impl Image for SnapshotImage {
     }
 }
 
-/// Reads a file piece by piece, as far as the receiver keeps up.
-fn read_pieces(image: &impl Image, head: Bytes, pieces: &mpsc::Sender<io::Result<Bytes>>) {
-    if pieces.blocking_send(Ok(head)).is_err() {
+/// Reads a file piece by piece, as far as the receiver keeps up. Behind it goes its checksum: nothing in the file itself
+/// would show what became of a value on its way.
+fn read_pieces(image: &impl Image, head: Bytes, pieces: &mpsc::Sender<io::Result<Frame<Bytes>>>) {
+    if pieces.blocking_send(Ok(Frame::data(head))).is_err() {
         return;
     }
-    let (len, mut offset) = (image.len(), 0);
+    let (len, mut offset, mut sum) = (image.len(), 0, 0);
     while offset < len {
         let want = usize::try_from(len - offset).unwrap_or(usize::MAX).min(PIECE_BYTES);
         let mut piece = BytesMut::zeroed(want);
@@ -79,17 +84,20 @@ fn read_pieces(image: &impl Image, head: Bytes, pieces: &mpsc::Sender<io::Result
         };
         let failed = piece.is_err();
         offset += want as u64;
+        sum = piece.as_ref().map_or(sum, |piece| crc32c::crc32c_append(sum, piece));
         // Refused when nobody sends it any more.
-        if pieces.blocking_send(piece).is_err() || failed {
+        if pieces.blocking_send(piece.map(Frame::data)).is_err() || failed {
             return;
         }
     }
+    let value = HeaderValue::try_from(format!("{sum:08x}")).expect("digits");
+    let trailers = HeaderMap::from_iter([(HeaderName::from_static(FILE_SUM), value)]);
+    let _ = pieces.blocking_send(Ok(Frame::trailers(trailers)));
 }
 
-/// The body of the request: told how long it is, so that a receiver knows when something is missing.
+/// The body of the request, in chunks: a receiver knows by the last one that nothing is missing.
 struct Pieces {
-    pieces: mpsc::Receiver<io::Result<Bytes>>,
-    left: u64,
+    pieces: mpsc::Receiver<io::Result<Frame<Bytes>>>,
     /// Counts the pieces that went.
     progress: watch::Sender<u64>,
 }
@@ -98,26 +106,12 @@ impl Body for Pieces {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         self.pieces.poll_recv(cx).map(|piece| {
             let piece = piece?;
-            if let Ok(bytes) = &piece {
-                self.left = self.left.saturating_sub(bytes.len() as u64);
-            }
             self.progress.send_modify(|count| *count += 1);
-            Some(piece.map(Frame::data))
+            Some(piece)
         })
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.left == 0
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
     }
 }
 
@@ -168,8 +162,9 @@ async fn post(
 ) -> Result<(), PostError> {
     let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
     let (progress, mut moved) = watch::channel(0);
-    let body = Pieces { pieces, left: head.len() as u64 + image.len(), progress }.boxed_unsync();
-    let request = pipeline::request(&shared.config, "/raft/snapshot", "application/octet-stream", body)?;
+    let body = Pieces { pieces, progress }.boxed_unsync();
+    let mut request = pipeline::request(&shared.config, "/raft/snapshot", "application/octet-stream", body)?;
+    request.headers_mut().insert(TRAILER, HeaderValue::from_static(FILE_SUM));
     // Ends by itself when the body is dropped.
     tokio::task::spawn_blocking(move || read_pieces(&image, head, &sender));
     let mut link = None;

@@ -3,7 +3,10 @@
 use lease::{LeaseError, Leases};
 use mvcc::{Change, Keys, Store, WriteTxn};
 use proto::etcdserverpb::{DeleteRangeRequest, DeleteRangeResponse, PutRequest, PutResponse};
-use types::{KeyRange, LeaseId};
+use types::{
+    KeyRange, LeaseId,
+    mutant::{self, Mutant},
+};
 
 use crate::{
     counts::Counts,
@@ -76,6 +79,9 @@ impl<'a> KvTxn<'a> {
     }
 
     fn attach(&mut self, key: &[u8], lease: LeaseId) -> Result<(), Failure> {
+        if lease.is_none() && mutant::is_on(Mutant::LeaseNotDetached) {
+            return Ok(());
+        }
         if lease.is_none() {
             self.leases.detach(key);
             return Ok(());

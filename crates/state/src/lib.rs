@@ -64,6 +64,8 @@ pub struct State {
     store_ops_committed: u64,
     /// Number of the last batch.
     batch: u64,
+    /// The v2 membership of the last batch, and the cluster that it describes: it changes seldom.
+    membership: Option<(Cluster, String)>,
     counts: Counts,
 }
 

@@ -89,6 +89,7 @@ impl State {
             touched: false,
             sealed: Default::default(),
             batch: 0,
+            membership: None,
             counts: Default::default(),
         })
     }

@@ -64,8 +64,17 @@ impl State {
             index: self.applied,
             term: self.term,
             conf_state: self.cluster.conf_state(),
-            membership: self.cluster.v2_snapshot(),
+            membership: self.membership(),
         }
+    }
+
+    fn membership(&mut self) -> String {
+        let known = self.membership.take().filter(|(cluster, _)| *cluster == self.cluster);
+        let (_, text) = self.membership.insert(known.unwrap_or_else(|| {
+            let text = self.cluster.v2_snapshot();
+            (self.cluster.clone(), text)
+        }));
+        text.clone()
     }
 
     /// Batch `batch` is durable, and `snapshot` shows it.

@@ -34,11 +34,53 @@ pub enum Mutant {
     HalfTxn,
     /// A leader commits what former leaders left by counting alone (figure 8 of raft's paper).
     OldTermCommitted,
+    /// A member that lost its disk comes back under its old id (reliability.md, P3).
+    LostDiskRejoins,
+    /// Names of read rounds begin anew with each life (Mainstay before the simulator looked).
+    ReadNamesAgain,
+    /// After a restart the revision of users and permissions begins anew (etcd #11651).
+    AuthRevisionLost,
+    /// What users were granted is not worked out after a restart or an installed snapshot (etcd #14571).
+    GrantsForgotten,
+    /// A lease that is gone is renewed (etcd #20615).
+    RenewedAfterEnd,
+    /// Who led goes on to let leases expire (etcd #16822, #15247).
+    DemotedExpires,
+    /// The database writes its meta page before the pages are durable (in the manner of etcd #14211).
+    MetaBeforePages,
+    /// Whatever is wrong with the end of the log counts as a torn write (reliability.md A).
+    TailTruncated,
+    /// Checksums of pages are not compared (reliability.md A).
+    SumsIgnored,
+    /// After a restart leases have no keys (in the manner of etcd #11651).
+    LeaseKeysForgotten,
+    /// A pair that is put without its lease stays with the lease.
+    LeaseNotDetached,
+    /// A watcher that was behind gets the last event again (etcd #17247).
+    EventTwice,
+    /// An installed snapshot takes watchers back (etcd #15271).
+    TimeTravel,
+    /// An installed snapshot takes watchers of the future back (etcd #20221).
+    FutureWatchNow,
+    /// A vote does not depend on the log (raft, 5.4.1).
+    VoteForStaleLog,
+    /// A member votes for whoever asks (raft, 5.2).
+    VoteTwice,
+    /// A leader answers reads without asking whether it still leads (in the manner of etcd #21417).
+    ReadWithoutQuorum,
+    /// A leader answers reads before it knows what is committed (raft, 8).
+    ReadBeforeOwnTerm,
+    /// A follower commits what the leader has committed, whatever it holds itself (raft, 5.3).
+    CommitBeyondMatch,
+    /// A write that finds the disk full fails (etcd stops).
+    FullDiskStops,
+    /// A failed sync is done again, and then believed (reliability.md G).
+    SyncAgain,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 12] = [
+    pub const ALL: [Mutant; 33] = [
         Mutant::AckBeforeSync,
         Mutant::IndexApart,
         Mutant::RevisionFromRows,
@@ -51,6 +93,27 @@ impl Mutant {
         Mutant::LeaseNotExtended,
         Mutant::HalfTxn,
         Mutant::OldTermCommitted,
+        Mutant::LostDiskRejoins,
+        Mutant::ReadNamesAgain,
+        Mutant::AuthRevisionLost,
+        Mutant::GrantsForgotten,
+        Mutant::RenewedAfterEnd,
+        Mutant::DemotedExpires,
+        Mutant::MetaBeforePages,
+        Mutant::TailTruncated,
+        Mutant::SumsIgnored,
+        Mutant::LeaseKeysForgotten,
+        Mutant::LeaseNotDetached,
+        Mutant::EventTwice,
+        Mutant::TimeTravel,
+        Mutant::FutureWatchNow,
+        Mutant::VoteForStaleLog,
+        Mutant::VoteTwice,
+        Mutant::ReadWithoutQuorum,
+        Mutant::ReadBeforeOwnTerm,
+        Mutant::CommitBeyondMatch,
+        Mutant::FullDiskStops,
+        Mutant::SyncAgain,
     ];
 }
 

@@ -144,6 +144,37 @@ impl SimDisk {
         })
     }
 
+    /// Stored bytes of a file from `offset` on: as many as there are, and no more than `len`.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn peek(&self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.lock().peek(path, offset, len)
+    }
+
+    /// Stores bytes behind everybody's back, as far as the file reaches: visible, durable, uncounted. What was written
+    /// there and is not durable yet stays so.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn poke(&self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.lock().poke(path, offset, bytes)
+    }
+
+    /// Where the last bytes that were stored in a file end, at most 4 KiB too far: what was only made longer does not
+    /// count.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn stored_end(&self, path: &Path) -> io::Result<u64> {
+        self.lock().stored_end(path)
+    }
+
+    /// Planted faults that have not fired.
+    pub fn faults_left(&self) -> Vec<Fault> {
+        self.lock().faults.iter().map(|(_, fault)| *fault).collect()
+    }
+
     /// Cuts the stored file to `len` bytes.
     ///
     /// # Errors

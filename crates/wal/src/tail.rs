@@ -16,7 +16,10 @@
 
 use std::io;
 
-use types::raft::HardState;
+use types::{
+    mutant::{self, Mutant},
+    raft::HardState,
+};
 
 use crate::{
     error::DamageCause,
@@ -37,6 +40,9 @@ pub(crate) fn judge(
     what: String,
     last: Option<HardState>,
 ) -> io::Result<Option<DamageCause>> {
+    if mutant::is_on(Mutant::TailTruncated) {
+        return Ok(None);
+    }
     let Some(later) = later_records(window, offset)? else {
         return Ok(Some(DamageCause::BadFrame(format!("{what}, what follows is too costly to search"))));
     };

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use types::raft::{Entry, HardState};
 use vfs::{Disk, File};
 
+use types::mutant::{self, Mutant};
+
 use crate::{
     cut,
     error::{Context, WalError},
@@ -288,7 +290,11 @@ impl Wal {
         if !self.unsynced {
             return Ok(());
         }
-        self.tail_file()?.sync_data().doing("sync", &self.tail_path())?;
+        let mut synced = self.tail_file()?.sync_data();
+        if mutant::is_on(Mutant::SyncAgain) {
+            synced = synced.or_else(|_| self.tail_file().map_or(Ok(()), |file| file.sync_data()));
+        }
+        synced.doing("sync", &self.tail_path())?;
         self.unsynced = false;
         // Only now: a row that outlives a power loss must name a record that does.
         self.with_side(SideWriter::flush);

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use types::raft::HardState;
+use types::{
+    mutant::{self, Mutant},
+    raft::HardState,
+};
 use vfs::{Disk, File};
 
 use crate::{
@@ -223,7 +226,8 @@ impl Walk<'_> {
         }
         let binding = side::binding(segment.name, &metadata, head_crc);
         self.done.metadata = metadata;
-        let Some(dir) = self.side_dir else { return Ok((Rows::default(), binding)) };
+        let dir = self.side_dir.filter(|_| !mutant::is_on(Mutant::TailTruncated));
+        let Some(dir) = dir else { return Ok((Rows::default(), binding)) };
         let rows = side::load(self.disk, dir, segment.name, binding).doing("read the side file in", dir)?;
         self.done.side_bytes_unreadable += rows.unreadable;
         self.done.side_files_foreign += u64::from(rows.foreign);

@@ -189,7 +189,11 @@ impl Hub {
         let watcher = &mut self.registry.watchers[slot];
         match watcher.state {
             State::Synced => {
-                watcher.next_rev = watcher.next_rev.max(next_rev);
+                let future = mutant::is_on(Mutant::FutureWatchNow);
+                watcher.next_rev = if future { next_rev } else { watcher.next_rev.max(next_rev) };
+                if mutant::is_on(Mutant::TimeTravel) {
+                    watcher.next_rev = self.compacted.max(1);
+                }
                 let (stream, next_rev) = (watcher.stream, watcher.next_rev);
                 if next_rev <= self.head {
                     let wait = self.wait_on(stream);

@@ -2,11 +2,41 @@
 
 use std::{future::Future, pin::Pin};
 
-use node::{Caller, Error, Port};
+use node::{AuthCall, AuthReply, Caller, Claims, Error, Port, Subject};
 use prost::Message;
 use proto::etcdserverpb::{
     self as pb, ResponseOp, request_op::Request as OpRequest, response_op::Response as OpResponse,
 };
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The operator, whom nobody refuses anything.
+    Internal,
+    /// A user who logged in at that revision of users and permissions; revision 0: somebody without credentials.
+    User { name: String, revision: u64 },
+}
+
+impl Who {
+    pub(crate) fn nobody() -> Who {
+        Who::User { name: String::new(), revision: 0 }
+    }
+
+    fn caller(&self) -> Caller {
+        match self {
+            Who::Internal => Caller::internal(),
+            Who::User { revision: 0, .. } => Caller::default(),
+            Who::User { name, revision } => Caller {
+                token: Some("signed".into()),
+                claims: Some(Claims {
+                    subject: Subject { user: name.clone(), revision: *revision },
+                    expires_unix_ms: None,
+                }),
+                ..Caller::default()
+            },
+        }
+    }
+}
 
 /// What a client asks.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,6 +56,7 @@ pub(crate) enum Ask {
     Add(pb::MemberAddRequest),
     Promote(pb::MemberPromoteRequest),
     Remove(pb::MemberRemoveRequest),
+    Auth(AuthCall),
 }
 
 /// What it is told.
@@ -46,6 +77,7 @@ pub(crate) enum Answer {
     Add(pb::MemberAddResponse),
     Promote(pb::MemberPromoteResponse),
     Remove(pb::MemberRemoveResponse),
+    Auth(AuthReply),
 }
 
 pub(crate) type Outcome = Result<Answer, Error>;
@@ -53,14 +85,14 @@ pub(crate) type Outcome = Result<Answer, Error>;
 pub(crate) type Pending = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// Calls a member.
-pub(crate) fn call(port: Port, ask: Ask) -> Pending {
+pub(crate) fn call(port: Port, who: &Who, ask: Ask) -> Pending {
+    let caller = who.caller();
     Box::pin(async move {
-        let caller = Caller::default();
         Ok(match ask {
             Ask::Put(request) => Answer::Put(port.put(caller, request).await?),
             Ask::Delete(request) => Answer::Delete(port.delete_range(caller, request).await?),
             Ask::Txn(request) => Answer::Txn(port.txn(caller, request).await?),
-            Ask::Range(request) => Answer::Range(range(&port, request).await?),
+            Ask::Range(request) => Answer::Range(range(&port, caller, request).await?),
             Ask::Compact(request) => Answer::Compact(port.compact(caller, request).await?),
             Ask::Grant(request) => Answer::Grant(port.lease_grant(caller, request).await?),
             Ask::Revoke(request) => Answer::Revoke(port.lease_revoke(caller, request).await?),
@@ -72,6 +104,7 @@ pub(crate) fn call(port: Port, ask: Ask) -> Pending {
             Ask::Add(request) => Answer::Add(port.member_add(caller, request).await?),
             Ask::Promote(request) => Answer::Promote(port.member_promote(caller, request).await?),
             Ask::Remove(request) => Answer::Remove(port.member_remove(caller, request).await?),
+            Ask::Auth(request) => Answer::Auth(port.auth(caller, request).await?),
         })
     })
 }
@@ -79,8 +112,8 @@ pub(crate) fn call(port: Port, ask: Ask) -> Pending {
 /// The bytes of one piece of a large answer.
 const PIECE_BYTES: usize = 64 << 10;
 
-async fn range(port: &Port, request: pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
-    let mut reply = port.range(Caller::default(), request).await?;
+async fn range(port: &Port, caller: Caller, request: pb::RangeRequest) -> Result<pb::RangeResponse, Error> {
+    let mut reply = port.range(caller, request).await?;
     let mut bytes = Vec::with_capacity(reply.encoded_len());
     while let Some(piece) = reply.next_piece(PIECE_BYTES).await? {
         bytes.extend_from_slice(&piece);
@@ -107,6 +140,7 @@ impl Answer {
             Answer::Add(answer) => &answer.header,
             Answer::Promote(answer) => &answer.header,
             Answer::Remove(answer) => &answer.header,
+            Answer::Auth(answer) => return answer.clone().header_mut().revision,
         };
         header.as_ref().map_or(0, |header| header.revision)
     }
@@ -129,6 +163,7 @@ impl Answer {
             Answer::Add(answer) => answer.header = None,
             Answer::Promote(answer) => answer.header = None,
             Answer::Remove(answer) => answer.header = None,
+            Answer::Auth(answer) => *answer.header_mut() = pb::ResponseHeader::default(),
         }
         self
     }
@@ -204,6 +239,9 @@ impl Ask {
             Ask::Add(_) => "member add",
             Ask::Promote(_) => "member promote",
             Ask::Remove(_) => "member remove",
+            Ask::Auth(AuthCall::Enable(_)) => "auth enable",
+            Ask::Auth(AuthCall::Disable(_)) => "auth disable",
+            Ask::Auth(_) => "change of users",
         }
     }
 }

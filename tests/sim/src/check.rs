@@ -3,9 +3,11 @@
 
 pub(crate) mod history;
 pub(crate) mod leases;
+pub(crate) mod locks;
 pub(crate) mod model;
 pub(crate) mod raft;
 pub(crate) mod range;
+pub(crate) mod users;
 pub(crate) mod watch;
 
 /// Something that must not be.

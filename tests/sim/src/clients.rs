@@ -9,12 +9,13 @@ use proto::etcdserverpb::{
 };
 
 use crate::{
-    call::{Answer, Ask, Outcome, call},
+    call::{Answer, Ask, Outcome, Who, call},
     check::{
         Violation, violation,
         watch::{Stream, Watched},
     },
     load::Seen,
+    lockers::LOCKERS,
     machine::{Life, OpenCall, OpenStream},
     options::{MILLIS, SECOND},
     world::{Event, World},
@@ -29,7 +30,7 @@ pub(crate) const OPERATOR: usize = usize::MAX - 1;
 pub(crate) struct Watcher {
     pub(crate) watched: Watched,
     /// Where its stream is.
-    at: Option<usize>,
+    pub(crate) at: Option<usize>,
     /// Looks only now and then.
     slow: bool,
 }
@@ -55,11 +56,12 @@ impl World {
         }
     }
 
-    /// A place where a member runs and takes calls.
-    fn serving(&mut self) -> Option<usize> {
+    /// A place where a member runs; most clients find one that takes calls now, some wait at one that is paused.
+    pub(crate) fn serving(&mut self) -> Option<usize> {
+        let patient = self.load.random.one_in(3);
         let ready = |place: &usize| {
             let machine = &self.machines[*place];
-            machine.life.is_some() && machine.paused_until <= self.now
+            machine.life.is_some() && (patient || machine.paused_until <= self.now)
         };
         let places: Vec<usize> = (0..self.machines.len()).filter(ready).collect();
         if places.is_empty() { None } else { Some(*self.load.random.pick(&places)) }
@@ -70,13 +72,24 @@ impl World {
         if self.settling {
             return;
         }
+        if client >= LOCKERS {
+            return self.locker(client);
+        }
         let Some(mut place) = self.serving() else {
             return self.heap.plan(self.now + SECOND, Event::Client { client });
         };
-        let model = &self.history.model;
-        let seen = Seen { revision: model.revision, compacted: model.compacted };
-        let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
-        let ask = self.load.draw(seen, &ids);
+        let ask = self.next_calls.remove(&client).unwrap_or_else(|| {
+            let model = &self.history.model;
+            let seen = Seen { revision: model.revision, compacted: model.compacted };
+            let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
+            self.load.draw(seen, &ids)
+        });
+        if let Ask::Compact(_) = &ask
+            && self.options.close
+        {
+            // Somebody begins to read what is about to go.
+            self.move_watcher();
+        }
         if let Ask::KeepAlive(_) | Ask::MoveLeader(_) = &ask
             && let Some(leader) = self.leader()
         {
@@ -104,10 +117,17 @@ impl World {
     }
 
     pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
-        let called = self.history.called(&ask, self.now);
+        let who = match &ask {
+            _ if client >= LOCKERS => Who::Internal,
+            // Nobody else may, mostly.
+            Ask::Auth(_) if self.load.random.below(8) > 0 => self.load.root(self.history.model.users.now()),
+            _ => self.load.who(self.history.model.users.now()),
+        };
+        let applied = self.raft.applied_by(self.machines[place].id.0);
+        let called = self.history.called(&ask, self.now, applied);
         let Some(life) = &mut self.machines[place].life else { return };
-        let pending = call(life.port.clone(), ask.clone());
-        life.calls.push(OpenCall { client, ask, called, pending });
+        let pending = call(life.port.clone(), &who, ask.clone());
+        life.calls.push(OpenCall { client, who, ask, called, pending });
         life.wake();
         self.poll(place);
         self.touch(place);
@@ -125,7 +145,7 @@ impl World {
     }
 
     fn answered(&mut self, place: usize, open: OpenCall, outcome: Outcome) {
-        let OpenCall { client, ask, mut called, .. } = open;
+        let OpenCall { client, who, ask, mut called, .. } = open;
         let shown = outcome.as_ref().map_or(-1, Answer::revision);
         self.trace.note(self.now, "answer", &[place as u64, client as u64, shown as u64]);
         self.count(if outcome.is_ok() { ask.name() } else { "call failed" });
@@ -135,12 +155,27 @@ impl World {
             // A leader that does not know yet that it is none need not know newer leases, in etcd neither.
             called.had_lease = false;
         }
-        let checked = self.history.answered(&ask, called, &outcome);
-        self.judge(checked);
+        if let Err(node::Error::Storage(_)) = &outcome
+            && self.machines[place].may_give_up()
+        {
+            self.count("hurt member refused to answer");
+        } else if let Err(node::Error::Rejected(node::Rejection::NoSpace)) = &outcome
+            && self.was_full(called.at)
+        {
+            self.count("refused for lack of space");
+        } else {
+            let checked = self.history.answered(&who, &ask, called, &outcome);
+            self.judge(checked);
+        }
         match (&ask, &outcome) {
             (Ask::Grant(_), Ok(Answer::Grant(grant))) => {
-                self.load.granted(grant.id);
-                self.leases.promised(grant.id, grant.ttl, called.at);
+                if client < LOCKERS {
+                    self.load.granted(grant.id);
+                }
+                // The answer may come when the lease has ended.
+                if self.history.model.leases.contains_key(&grant.id) {
+                    self.leases.promised(grant.id, grant.ttl, called.at);
+                }
             }
             (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed)))
                 if renewed.ttl > 0 && self.history.model.leases.contains_key(&renewed.id) =>
@@ -153,10 +188,32 @@ impl World {
             self.probed.insert(place, outcome);
         } else if client == OPERATOR {
             self.operator_told(place, &outcome);
+        } else if client >= LOCKERS {
+            self.locker_told(client, &ask, called, &outcome);
         } else {
             let think = self.load.random.around(self.options.think);
+            let think = if self.follow_up(client, &ask, &outcome) { think.min(MILLIS) } else { think };
             self.heap.plan(self.now + think, Event::Client { client });
         }
+    }
+
+    /// Whether the client has its next call ready. What follows a compaction closely may be a fault, too.
+    fn follow_up(&mut self, client: usize, ask: &Ask, outcome: &Outcome) -> bool {
+        let Ok(answer) = outcome else { return false };
+        if !self.options.close || self.settling {
+            return false;
+        }
+        if let Ask::Compact(_) = ask
+            && !self.options.faults.is_empty()
+            && self.chance.one_in(4)
+        {
+            let soon = self.chance.below(300 * MILLIS);
+            self.heap.plan(self.now + soon, Event::Accident);
+        }
+        let next = self.load.follow(ask, answer.revision());
+        let any = next.is_some();
+        self.next_calls.extend(next.map(|next| (client, next)));
+        any
     }
 
     /// The member is gone: nobody knows what became of the calls, and all streams are broken.
@@ -205,7 +262,7 @@ impl World {
             ..WatchCreateRequest::default()
         };
         let Some(life) = &mut self.machines[place].life else { return };
-        let (input, output) = life.port.open_watch(Caller::default());
+        let (input, output) = life.port.open_watch(Caller::internal());
         input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
         life.streams.push(OpenStream { watcher, input, output });
         life.wake();
@@ -294,7 +351,12 @@ impl World {
         let Some(place) = at.take() else { return };
         let model = &self.history.model;
         let (low, high) = (model.compacted.max(1) as u64, model.revision as u64 + 5);
-        watched.next = self.load.random.between(low, high.max(low)) as i64;
+        let behind = (low + 1).min(high);
+        watched.next = match self.load.random.below(6) {
+            0 | 1 => low,
+            2 => behind,
+            _ => self.load.random.between(low, high.max(low)),
+        } as i64;
         if let Some(life) = &mut self.machines[place].life {
             life.streams.retain(|stream| stream.watcher != watcher);
             life.wake();

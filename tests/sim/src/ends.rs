@@ -45,6 +45,7 @@ impl World {
 
     pub(crate) fn ended(&mut self, place: usize, life: Option<Life>) {
         self.trace.note(self.now, "ended", &[place as u64]);
+        self.look_at_writes(place);
         let machine = &mut self.machines[place];
         machine.disk.clear_faults();
         machine.may_fail = false;
@@ -55,18 +56,19 @@ impl World {
             self.abandon(life);
         }
         self.reach_changed();
-        let down = if self.settling { SECOND } else { self.chance.around(4 * SECOND) };
+        let down = if self.settling { SECOND } else { self.time_down(4 * SECOND) };
         self.heap.plan(self.now + down, Event::Start { place });
     }
 
     /// Whether the member has ended by itself, as it was asked to or because it could not go on.
     pub(crate) fn check_ended(&mut self, place: usize) {
         let machine = &mut self.machines[place];
+        let may_give_up = machine.may_give_up();
         let Some(life) = &mut machine.life else { return };
         let Some(result) = life.stepped.ended() else { return };
+        let gave_up = result.is_err() && !machine.may_fail && machine.hurt.is_some();
         if let Err(reason) = result
-            && !machine.may_fail
-            && !machine.leaving
+            && !may_give_up
         {
             let what = format!("{} has stopped: {reason}", machine.name);
             return self.judge(violation(what));
@@ -74,7 +76,8 @@ impl World {
         let mut turns = 0;
         for part in Part::ALL {
             while life.stepped.take_jobs(part) && turns < LAST_TURNS_MAX {
-                life.stepped.work(part);
+                // Nothing waits for space any more.
+                _ = life.stepped.work(part, false);
                 turns += 1;
             }
         }
@@ -83,5 +86,9 @@ impl World {
         }
         let life = machine.life.take();
         self.ended(place, life);
+        if gave_up && self.machines[place].hurt.is_some() {
+            self.count("hurt member stopped");
+            self.take_care(place);
+        }
     }
 }

@@ -42,6 +42,24 @@ pub enum FaultKind {
     SyncFails,
     /// The next database that is sent is damaged on its way.
     DamagedDatabase,
+    /// For a while, whoever comes to lead is lost soon after.
+    Hunt,
+    /// A bit of what a member has stored changes.
+    BitRot,
+    /// A sector of what a member has stored is zeros.
+    ZeroedSector,
+    /// Two sectors of a file change places.
+    SwappedSectors,
+    /// A write says that it is done, and stores nothing.
+    LostWrite,
+    /// A write goes some sectors too far.
+    MisdirectedWrite,
+    /// A machine gets a new disk.
+    LostDisk,
+    /// Somebody else eats what is free on a disk, for a while.
+    FullDisk,
+    /// A read fails, or brings a wrong bit, once.
+    BadRead,
     /// A wall clock jumps, forward or back.
     ClockJump,
     /// A clock changes its pace.
@@ -50,7 +68,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [FaultKind; 18] = [
+    pub const ALL: [FaultKind; 27] = [
         FaultKind::PowerLoss,
         FaultKind::PowerLossAtIo,
         FaultKind::Blackout,
@@ -67,6 +85,15 @@ impl FaultKind {
         FaultKind::WriteFails,
         FaultKind::SyncFails,
         FaultKind::DamagedDatabase,
+        FaultKind::Hunt,
+        FaultKind::BitRot,
+        FaultKind::ZeroedSector,
+        FaultKind::SwappedSectors,
+        FaultKind::LostWrite,
+        FaultKind::MisdirectedWrite,
+        FaultKind::LostDisk,
+        FaultKind::FullDisk,
+        FaultKind::BadRead,
         FaultKind::ClockJump,
         FaultKind::Drift,
     ];
@@ -79,10 +106,24 @@ impl FaultKind {
             | FaultKind::OneWay
             | FaultKind::Flapping
             | FaultKind::Loss
-            | FaultKind::DamagedDatabase => members > 1,
+            | FaultKind::DamagedDatabase
+            | FaultKind::Hunt => members > 1,
+            FaultKind::LostDisk | FaultKind::LostWrite | FaultKind::MisdirectedWrite => members > 2,
             FaultKind::Ring => members > 3,
             _ => true,
         }
+    }
+
+    /// Whether it ends members at once.
+    fn ends_members(self) -> bool {
+        matches!(
+            self,
+            FaultKind::PowerLoss
+                | FaultKind::PowerLossAtIo
+                | FaultKind::Blackout
+                | FaultKind::Kill
+                | FaultKind::Stop
+        )
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -103,6 +144,15 @@ impl FaultKind {
             FaultKind::WriteFails => "failed write",
             FaultKind::SyncFails => "failed sync",
             FaultKind::DamagedDatabase => "damaged database",
+            FaultKind::Hunt => "hunt for leaders",
+            FaultKind::BitRot => "bit rot",
+            FaultKind::ZeroedSector => "zeroed sector",
+            FaultKind::SwappedSectors => "swapped sectors",
+            FaultKind::LostWrite => "lost write",
+            FaultKind::MisdirectedWrite => "misdirected write",
+            FaultKind::LostDisk => "lost disk",
+            FaultKind::FullDisk => "full disk",
+            FaultKind::BadRead => "bad read",
             FaultKind::ClockJump => "wall clock jump",
             FaultKind::Drift => "change of clock pace",
         }
@@ -122,7 +172,27 @@ impl World {
             return;
         }
         let kind = *self.chance.pick(&kinds);
-        let place = self.chance.below(self.machines.len() as u64) as usize;
+        self.strike_with(kind);
+    }
+
+    /// A member ends, if the seed has such faults: what it has just done must be there when it comes back.
+    pub(crate) fn accident(&mut self) {
+        let mut kinds = self.options.faults.clone();
+        kinds.retain(|kind| kind.ends_members());
+        if !kinds.is_empty() {
+            let kind = *self.chance.pick(&kinds);
+            self.strike_with(kind);
+        }
+    }
+
+    /// Leaders are hit more often than others: much depends on them.
+    fn victim(&mut self) -> usize {
+        let any = self.chance.below(self.machines.len() as u64) as usize;
+        if self.chance.one_in(2) { self.leader().unwrap_or(any) } else { any }
+    }
+
+    fn strike_with(&mut self, kind: FaultKind) {
+        let place = self.victim();
         self.count(kind.name());
         self.trace.note(self.now, kind.name(), &[place as u64]);
         match kind {
@@ -151,6 +221,24 @@ impl World {
             FaultKind::WriteFails => self.fail_io(place, Fault::Eio),
             FaultKind::SyncFails => self.fail_io(place, Fault::SyncFails),
             FaultKind::DamagedDatabase => self.damage_next = true,
+            FaultKind::Hunt => {
+                let lasts = self.chance.around(10 * self.options.election_timeout());
+                self.hunt = self.hunt.until(self.now + lasts);
+            }
+            FaultKind::BitRot
+            | FaultKind::ZeroedSector
+            | FaultKind::SwappedSectors
+            | FaultKind::LostWrite
+            | FaultKind::MisdirectedWrite
+            | FaultKind::LostDisk => self.damage(kind, place),
+            FaultKind::FullDisk => self.fill(place),
+            FaultKind::BadRead => {
+                let bit = self.chance.next();
+                let fault = if self.chance.one_in(2) { Fault::ReadEio } else { Fault::ReadBitFlip { bit } };
+                let machine = &mut self.machines[place];
+                machine.may_fail = true;
+                machine.disk.fail_at(0, fault);
+            }
             FaultKind::ClockJump => {
                 let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;
                 self.machines[place].wall_off += jump;
@@ -228,6 +316,18 @@ impl World {
             }
             _ => unreachable!("{kind:?} does not disturb the network"),
         }
+        self.mend_after(lasts);
+    }
+
+    /// Nobody hears one member for a while, and it hears nobody.
+    pub(crate) fn isolate(&mut self, place: usize, lasts: u64) {
+        self.network.mend();
+        self.disturbances += 1;
+        self.cut_between(|one, _| one == place);
+        self.mend_after(lasts);
+    }
+
+    fn mend_after(&mut self, lasts: u64) {
         self.reach_changed();
         let number = self.disturbances;
         self.heap.plan(self.now + lasts + MILLIS, Event::Mend { number });

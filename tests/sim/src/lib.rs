@@ -10,10 +10,15 @@
 mod call;
 mod check;
 mod clients;
+mod damage;
 mod ends;
 mod faults;
+mod full;
 mod heap;
+mod hunt;
+mod identities;
 mod load;
+mod lockers;
 mod machine;
 mod mutants;
 mod network;
@@ -29,7 +34,7 @@ mod world;
 
 pub use faults::FaultKind;
 pub use load::OpKind;
-pub use mutants::{choose_mutant, mutants};
+pub use mutants::{choose_mutant, choose_no_mutant, mutants};
 pub use options::Options;
 pub use runner::{Failure, Report, run, run_with};
 pub use shrink::{Shrunk, shrink};

@@ -1,5 +1,7 @@
 //! What clients ask for, drawn from the seed.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use proto::etcdserverpb::{
     self as pb, Compare, RequestOp,
@@ -30,11 +32,12 @@ pub enum OpKind {
     Hash,
     MoveLeader,
     Defragment,
+    Users,
 }
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [OpKind; 16] = [
+    pub const ALL: [OpKind; 17] = [
         OpKind::Put,
         OpKind::Delete,
         OpKind::DeleteMany,
@@ -51,6 +54,7 @@ impl OpKind {
         OpKind::Hash,
         OpKind::MoveLeader,
         OpKind::Defragment,
+        OpKind::Users,
     ];
 
     /// How often it is made when nothing is left out.
@@ -63,6 +67,7 @@ impl OpKind {
             OpKind::DeleteMany | OpKind::Grant | OpKind::Hash => 3,
             OpKind::Compact | OpKind::Revoke => 2,
             OpKind::MoveLeader | OpKind::Defragment => 1,
+            OpKind::Users => 10,
         }
     }
 }
@@ -74,12 +79,29 @@ pub(crate) struct Load {
     ops: Vec<(OpKind, u64)>,
     keys: u64,
     value_bytes_max: u64,
+    /// Users come into play.
+    pub(crate) users: bool,
+    /// The revision at which each user logged in last.
+    pub(crate) logins: BTreeMap<&'static str, u64>,
+    /// Changes of users, roles and permissions that were asked for.
+    pub(crate) changes_of_users: u32,
+    /// Keys to be there before anything else is asked, and those that were asked for.
+    fill: u64,
+    filled: u64,
     /// Calls so far: no two values are the same.
     count: u64,
     /// Leases that may be there, newest last.
     leases: Vec<i64>,
 }
 
+/// More keys than this are there from the beginning.
+const MANY_KEYS: u64 = 1_000;
+/// Transactions inside of each other.
+const TXN_DEPTH_MAX: u32 = 2;
+/// Values from here on are rare, where they come at all.
+const LARGE_BYTES: u64 = 50_000;
+/// Pairs put by one transaction that fills the store.
+const FILL_PAIRS: u64 = 100;
 /// Leases that calls are drawn from.
 const LEASES_KEPT: usize = 20;
 
@@ -97,6 +119,11 @@ impl Load {
             ops: options.ops.clone(),
             keys: options.keys,
             value_bytes_max: options.value_bytes_max,
+            users: options.ops.iter().any(|(kind, _)| *kind == OpKind::Users),
+            logins: BTreeMap::new(),
+            changes_of_users: 0,
+            fill: if options.keys > MANY_KEYS { options.keys } else { 0 },
+            filled: 0,
             count: 0,
             leases: Vec::new(),
         }
@@ -112,6 +139,9 @@ impl Load {
 
     /// The next call; `members` are the ids to choose a leader from.
     pub(crate) fn draw(&mut self, seen: Seen, members: &[u64]) -> Ask {
+        if self.filled < self.fill {
+            return Ask::Txn(self.fill_some());
+        }
         let weights: Vec<u64> = self.ops.iter().map(|(_, weight)| *weight).collect();
         let kind = self.random.weighted(&weights).map_or(OpKind::Put, |place| self.ops[place].0);
         self.count += 1;
@@ -135,7 +165,8 @@ impl Load {
                 Ask::Range(self.list(revision))
             }
             OpKind::Compact => {
-                let keep = self.random.below(100) as i64;
+                let most = *self.random.pick(&[1, 5, 100]);
+                let keep = self.random.below(most) as i64;
                 let revision = (seen.revision - keep).max(1);
                 let physical = self.random.one_in(2);
                 Ask::Compact(pb::CompactionRequest { revision, physical })
@@ -152,11 +183,23 @@ impl Load {
                 Ask::MoveLeader(pb::MoveLeaderRequest { target_id: *self.random.pick(members) })
             }
             OpKind::Defragment => Ask::Defragment(pb::DefragmentRequest {}),
+            OpKind::Users => Ask::Auth(self.change_of_users()),
         }
     }
 
+    /// What a client asks at once after an answer at `revision`, where one thing should come close behind the other.
+    pub(crate) fn follow(&mut self, ask: &Ask, revision: i64) -> Option<Ask> {
+        let compacts = self.ops.iter().any(|(kind, _)| *kind == OpKind::Compact);
+        let deleted = matches!(ask, Ask::Delete(_) | Ask::Txn(_));
+        if !compacts || !deleted || revision == 0 || !self.random.one_in(6) {
+            return None;
+        }
+        let physical = self.random.one_in(2);
+        Some(Ask::Compact(pb::CompactionRequest { revision, physical }))
+    }
+
     /// An id that some lease may have; 1 is nobody's for long.
-    fn lease(&mut self) -> i64 {
+    pub(crate) fn lease(&mut self) -> i64 {
         if self.leases.is_empty() { 1 } else { *self.random.pick(&self.leases) }
     }
 
@@ -188,8 +231,22 @@ impl Load {
         }
     }
 
+    /// Puts the next keys.
+    fn fill_some(&mut self) -> pb::TxnRequest {
+        let first = self.filled;
+        self.filled += FILL_PAIRS;
+        let put = |number: u64| pb::PutRequest {
+            key: format!("key-{number:04}").into(),
+            value: Bytes::from_static(b"filled"),
+            ..pb::PutRequest::default()
+        };
+        let op = |number| RequestOp { request: Some(OpRequest::RequestPut(put(number))) };
+        pb::TxnRequest { success: (first..self.filled).map(op).collect(), ..pb::TxnRequest::default() }
+    }
+
     fn value(&mut self) -> Bytes {
-        let len = self.random.below(self.value_bytes_max) as usize;
+        let rare = self.value_bytes_max > LARGE_BYTES && !self.random.one_in(20);
+        let len = self.random.below(if rare { 200 } else { self.value_bytes_max }) as usize;
         let mut value = format!("v{}", self.count).into_bytes();
         value.resize(value.len().max(len), b'.');
         value.into()
@@ -221,7 +278,9 @@ impl Load {
 
     fn txn(&mut self, seen: Seen) -> pb::TxnRequest {
         let compare = (0..self.random.below(3)).map(|_| self.compare(seen)).collect();
-        pb::TxnRequest { compare, success: self.ops(seen), failure: self.ops(seen) }
+        let mut written = [Vec::new(), Vec::new()];
+        let success = self.ops(seen, &mut written[0], TXN_DEPTH_MAX);
+        pb::TxnRequest { compare, success, failure: self.ops(seen, &mut written[1], TXN_DEPTH_MAX) }
     }
 
     fn compare(&mut self, seen: Seen) -> Compare {
@@ -246,12 +305,17 @@ impl Load {
         }
     }
 
-    /// Operations of which no two write one key, as `rpc` demands.
-    fn ops(&mut self, seen: Seen) -> Vec<RequestOp> {
-        let mut written: Vec<Bytes> = Vec::new();
+    /// Operations of which no two write one key, as `rpc` demands; `written` are the keys so far.
+    fn ops(&mut self, seen: Seen, written: &mut Vec<Bytes>, depth: u32) -> Vec<RequestOp> {
         let mut ops = Vec::new();
         for _ in 0..self.random.below(5) {
             let request = match self.random.below(4) {
+                0 if depth > 0 && self.random.one_in(2) => {
+                    let compare = vec![self.compare(seen)];
+                    let success = self.ops(seen, written, depth - 1);
+                    let failure = self.ops(seen, written, depth - 1);
+                    OpRequest::RequestTxn(pb::TxnRequest { compare, success, failure })
+                }
                 0 => OpRequest::RequestRange(self.list(0)),
                 1 => {
                     let revision = self.revision(seen);

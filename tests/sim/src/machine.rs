@@ -11,15 +11,16 @@ use std::{
 };
 
 use node::{
-    BootError, Config, Port, WatchInput, WatchOutput,
+    BootError, Config, Port, TokenKind, WatchInput, WatchOutput,
     stepping::{Part, Stepped, ToldTime},
 };
 use types::{MemberId, Moment};
 use vfs::{Disk, SimDisk};
 
 use crate::{
-    call::{Ask, Outcome, Pending},
+    call::{Ask, Outcome, Pending, Who},
     check::history::Called,
+    damage::{Damage, Hurt},
     network::Door,
     options::Options,
 };
@@ -53,6 +54,20 @@ pub(crate) struct Machine {
     pub(crate) gone: bool,
     /// A fault of the disk may stop the member.
     pub(crate) may_fail: bool,
+    /// Its disk is full until then; 0 when it never was.
+    pub(crate) full_until: u64,
+    /// Somebody takes what is free on its disk.
+    pub(crate) filled: bool,
+    /// Its disk did not keep what it was given.
+    pub(crate) hurt: Option<Hurt>,
+    /// What of it reads wrong, as long as nobody can have written there.
+    pub(crate) damages: Vec<Damage>,
+    /// It will not start again: the operator replaces it.
+    pub(crate) broken: bool,
+    /// It has a vote, as far as the operator knows.
+    pub(crate) voter: bool,
+    /// It has told the others where clients find it.
+    pub(crate) published: bool,
     /// When it was told last that a message did not get through.
     pub(crate) unreachable_told_at: u64,
 }
@@ -80,6 +95,7 @@ pub(crate) struct Life {
 /// A call that waits for its answer.
 pub(crate) struct OpenCall {
     pub(crate) client: usize,
+    pub(crate) who: Who,
     pub(crate) ask: Ask,
     pub(crate) called: Called,
     pub(crate) pending: Pending,
@@ -120,8 +136,10 @@ impl Machine {
             pre_vote: options.pre_vote,
             snapshot_count: options.snapshot_count,
             snapshot_catchup_entries: options.catchup_entries,
-            // Room on the disk is no matter here.
-            reserve_bytes: 0,
+            append_bytes_max: options.append_bytes_max,
+            // Who has logged in is known without passwords.
+            tokens: TokenKind::Signed,
+            reserve_bytes: options.reserve_bytes,
             ..Config::new(&name, "/data")
         };
         Machine {
@@ -139,8 +157,25 @@ impl Machine {
             leaving: false,
             gone: false,
             may_fail: false,
+            full_until: 0,
+            filled: false,
+            hurt: None,
+            damages: Vec::new(),
+            broken: false,
+            voter: true,
+            published: false,
             unreachable_told_at: 0,
         }
+    }
+
+    /// A member that others count on.
+    pub(crate) fn is_well(&self) -> bool {
+        self.published && self.voter && self.hurt.is_none() && !self.broken && !self.leaving && !self.gone
+    }
+
+    /// Whether it may stop, or not start.
+    pub(crate) fn may_give_up(&self) -> bool {
+        self.may_fail || self.leaving || self.hurt.is_some()
     }
 
     /// Starts the member, at a time of the world, with randomness of its own.

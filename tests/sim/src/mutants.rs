@@ -12,6 +12,12 @@ pub fn mutants() -> Vec<String> {
     names
 }
 
+/// Takes back what [`choose_mutant`] put back.
+pub fn choose_no_mutant() {
+    #[cfg(feature = "mutants")]
+    choose(None);
+}
+
 /// Puts that bug back for the rest of the process; `false` when there is none of that name.
 pub fn choose_mutant(name: &str) -> bool {
     #[cfg(feature = "mutants")]

@@ -145,7 +145,11 @@ impl Network {
 
     fn way(&mut self) -> u64 {
         let usual = self.random.between(self.delay / 4, self.delay);
-        let held_up = self.random.chance(self.reordering);
-        if held_up { usual + self.random.between(MILLIS, 20 * self.delay + 300 * MILLIS) } else { usual }
+        if !self.random.chance(self.reordering) {
+            return usual;
+        }
+        // Some stay for longer than anybody waits for them.
+        let longest = if self.random.one_in(4) { 3_000 * MILLIS } else { 20 * self.delay + 300 * MILLIS };
+        usual + self.random.between(MILLIS, longest)
     }
 }

@@ -22,9 +22,10 @@ impl World {
         if self.settling {
             return;
         }
-        let pause = self.load.random.around(5 * SECOND);
+        let needed = self.options.membership || self.machines.iter().any(|machine| machine.broken);
+        let pause = if needed { self.load.random.around(5 * SECOND) } else { 5 * SECOND };
         self.heap.plan(self.now + pause, Event::Operator);
-        if self.operator_waits {
+        if self.operator_waits || !needed {
             return;
         }
         let Some(place) = self.leader() else { return };
@@ -67,8 +68,9 @@ impl World {
     fn follow(&mut self, members: &[pb::Member]) {
         for place in 0..self.machines.len() {
             let machine = &mut self.machines[place];
+            machine.voter |= members.iter().any(|member| member.id == machine.id.0 && !member.is_learner);
             let known = members.iter().any(|member| member.id == machine.id.0);
-            if machine.lives > 0 && !known && machine.leaving {
+            if machine.id.0 != 0 && !known && machine.leaving {
                 machine.gone = true;
                 self.kill(place);
             }
@@ -84,7 +86,8 @@ impl World {
                 continue;
             }
             let name = url.trim_start_matches("http://").trim_end_matches(":2380").to_string();
-            let machine = self.joining(name, cluster, members);
+            let mut machine = self.joining(name, cluster, members);
+            machine.id = MemberId(member.id);
             self.machines.push(machine);
             let place = self.machines.len() - 1;
             self.trace.note(self.now, "join", &[place as u64, member.id]);
@@ -115,15 +118,28 @@ impl World {
             running_cluster: Some(running),
             ..machine.config
         };
+        machine.voter = false;
         let drift = self.options.drift;
         machine.drift = self.chance.between(0, 2 * drift) as i64 - drift as i64;
         machine
     }
 
     fn next_step(&mut self, place: usize, members: &[pb::Member]) {
+        let broken = |member: &&pb::Member| {
+            self.machines.iter().any(|machine| machine.broken && machine.id.0 == member.id)
+        };
+        if let Some(id) = members.iter().find(broken).map(|member| member.id) {
+            self.count("hurt member replaced");
+            let ask = self.removal(id);
+            return self.ask_as_operator(place, ask);
+        }
+        let whole = members.len() >= self.options.members && members.iter().all(|member| !member.is_learner);
+        if whole && !self.options.membership {
+            return;
+        }
         if let Some(learner) = members.iter().find(|member| member.is_learner) {
             let id = learner.id;
-            let ask = if self.load.random.one_in(8) {
+            let ask = if self.options.membership && self.load.random.one_in(8) {
                 self.removal(id)
             } else {
                 Ask::Promote(pb::MemberPromoteRequest { id })
@@ -131,10 +147,11 @@ impl World {
             return self.ask_as_operator(place, ask);
         }
         let most = self.options.members + MEMBERS_MORE;
-        let ask = if members.len() < most && (members.len() < 3 || self.load.random.one_in(2)) {
+        let add = members.len() < 3 || !self.options.membership || self.load.random.one_in(2);
+        let ask = if members.len() < most && add {
             let url = peer_url(&format!("m{}", self.machines.len()));
             // A voter that nobody has started yet must not cost the quorum: without one, nobody can be asked for it.
-            let is_learner = members.len() < 3 || !self.load.random.one_in(4);
+            let is_learner = members.len() < 3 || !self.options.membership || !self.load.random.one_in(4);
             Ask::Add(pb::MemberAddRequest { peer_ur_ls: vec![url], is_learner })
         } else if members.len() > 1 {
             let id = self.load.random.pick(members).id;

@@ -33,6 +33,8 @@ pub struct Options {
     pub value_bytes_max: u64,
     /// Watch streams.
     pub watchers: usize,
+    /// Clients that take locks.
+    pub lockers: usize,
     /// An operator adds, promotes and removes members.
     pub membership: bool,
     /// How often each kind of call is made, relative to the others.
@@ -53,6 +55,12 @@ pub struct Options {
     pub fault_gap: u64,
     /// Kinds of faults.
     pub faults: Vec<FaultKind>,
+    /// Compactions come right behind deletions, and faults, and watches of what is compacted, right behind compactions.
+    pub close: bool,
+    /// What members keep for a full disk, in bytes; 0 where no disk gets full.
+    pub reserve_bytes: u64,
+    /// Largest append message between members, in bytes.
+    pub append_bytes_max: u64,
 }
 
 impl Options {
@@ -64,7 +72,9 @@ impl Options {
         let slow = r.one_in(8);
         let lively = r.one_in(3);
         let kept = |r: &mut Random, keep: u64| r.below(100) < keep;
-        let ops = OpKind::ALL.into_iter().filter(|_| kept(r, 80)).collect::<Vec<_>>();
+        let users = r.one_in(3);
+        let kinds = OpKind::ALL.into_iter().filter(|kind| users || *kind != OpKind::Users);
+        let ops = kinds.filter(|_| kept(r, 80)).collect::<Vec<_>>();
         let ops: Vec<_> = ops.into_iter().map(|kind| (kind, r.between(1, 4) * kind.usual_weight())).collect();
         let ops = if ops.is_empty() { vec![(OpKind::Put, 1)] } else { ops };
         let faults = if r.one_in(10) {
@@ -73,6 +83,7 @@ impl Options {
             FaultKind::ALL.into_iter().filter(|kind| kind.fits(members) && kept(r, 60)).collect()
         };
         let lossy = r.one_in(2);
+        let fills = faults.contains(&FaultKind::FullDisk);
         Options {
             members,
             tick: Duration::from_millis(*r.pick(&[100, 100, 100, 50, 250])),
@@ -82,9 +93,10 @@ impl Options {
             catchup_entries: *r.pick(&[5, 50, 5_000]),
             clients: r.between(1, 12) as usize,
             think: if lively { r.between(20, 200) } else { r.between(500, 4_000) } * MILLIS,
-            keys: *r.pick(&[1, 5, 20, 100, 1_000]),
-            value_bytes_max: *r.pick(&[16, 16, 200, 5_000]),
+            keys: if r.one_in(60) { *r.pick(&[10_000, 100_000]) } else { *r.pick(&[1, 5, 20, 100, 1_000]) },
+            value_bytes_max: if r.one_in(30) { 1 << 20 } else { *r.pick(&[16, 16, 200, 5_000]) },
             watchers: r.below(6) as usize,
+            lockers: if r.one_in(3) { r.between(2, 6) as usize } else { 0 },
             membership: r.one_in(3),
             ops,
             delay: if slow { r.between(10, 80) * MILLIS } else { r.between(1, 20) * MILLIS / 10 },
@@ -95,6 +107,9 @@ impl Options {
             drift: *r.pick(&[0, 200, 10_000, 50_000]),
             fault_gap: *r.pick(&[5, 15, 30, 60]) * SECOND,
             faults,
+            close: r.one_in(2),
+            reserve_bytes: if fills { *r.pick(&[256 << 10, 2 << 20]) } else { 0 },
+            append_bytes_max: *r.pick(&[1 << 20, 1 << 20, 1_000, 0]),
         }
     }
 
@@ -111,8 +126,14 @@ impl Options {
             keys: 100,
             value_bytes_max: 200,
             watchers: 3,
+            lockers: 0,
             membership: false,
-            ops: OpKind::ALL.into_iter().map(|kind| (kind, kind.usual_weight())).collect(),
+            // Who is refused costs little: users are left out.
+            ops: OpKind::ALL
+                .into_iter()
+                .filter(|kind| *kind != OpKind::Users)
+                .map(|kind| (kind, kind.usual_weight()))
+                .collect(),
             delay: MILLIS,
             loss: 0,
             duplication: 0,
@@ -121,6 +142,9 @@ impl Options {
             drift: 200,
             fault_gap: 30 * SECOND,
             faults: FaultKind::ALL.to_vec(),
+            close: false,
+            reserve_bytes: 1 << 20,
+            append_bytes_max: 1 << 20,
             ..Options::of(0)
         }
     }
@@ -132,10 +156,12 @@ impl Options {
         let others = [
             ("membership", self.membership),
             ("watchers", self.watchers > 0),
+            ("lockers", self.lockers > 0),
             ("loss", self.loss > 0),
             ("duplication", self.duplication > 0),
             ("reordering", self.reordering > 0),
             ("drift", self.drift > 0),
+            ("close", self.close),
         ];
         let others = others.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_string());
         others.chain(faults).chain(ops).collect()
@@ -146,10 +172,12 @@ impl Options {
         match part {
             "membership" => self.membership = false,
             "watchers" => self.watchers = 0,
+            "lockers" => self.lockers = 0,
             "loss" => self.loss = 0,
             "duplication" => self.duplication = 0,
             "reordering" => self.reordering = 0,
             "drift" => self.drift = 0,
+            "close" => self.close = false,
             _ => {
                 self.faults.retain(|kind| format!("{kind:?}") != part);
                 self.ops.retain(|(kind, _)| format!("{kind:?}") != part);

@@ -72,12 +72,12 @@ pub fn run_with(
     world.trace.verbose = verbose;
     let until = duration.as_nanos() as u64;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        while world.now < until {
+        while world.now < until && !world.over {
             let next = (world.now + 10 * SECOND).min(until);
             world.run_until(next)?;
             world.move_watcher();
         }
-        world.settle()
+        if world.over { Ok(()) } else { world.settle() }
     }));
     let what = match outcome {
         Ok(Ok(())) => None,
@@ -95,6 +95,7 @@ pub fn run_with(
     let mut counters = world.counters.clone();
     counters.insert("term with a leader", world.raft.terms_led() as u64);
     counters.insert("lease expired", world.leases.expired);
+    counters.insert("lock taken", world.locks.acquired);
     counters.insert("revision", world.history.model.revision as u64);
     Ok(Report {
         seed,

@@ -19,6 +19,11 @@ impl World {
     pub(crate) fn settle(&mut self) -> Checked {
         self.settling = true;
         self.network.calm();
+        self.end_hogs();
+        self.end_damage();
+        if self.over {
+            return Ok(());
+        }
         self.disturbances += 1;
         self.reach_changed();
         for place in 0..self.machines.len() {
@@ -70,7 +75,7 @@ impl World {
     fn agrees(&self) -> bool {
         let mut leaders = std::collections::BTreeSet::new();
         let committed = self.raft.committed();
-        let mut staying = self.machines.iter().filter(|machine| !machine.leaving);
+        let mut staying = self.machines.iter().filter(|machine| !machine.leaving && !machine.broken);
         let whole = staying.all(|machine| {
             let Some(life) = &machine.life else { return false };
             let Some(figures) = life.stepped.figures() else { return false };
@@ -82,11 +87,15 @@ impl World {
 
     /// Places whose members nobody wants to be rid of.
     fn staying(&self) -> Vec<usize> {
-        (0..self.machines.len()).filter(|place| !self.machines[*place].leaving).collect()
+        let stays = |place: &usize| !self.machines[*place].leaving && !self.machines[*place].broken;
+        (0..self.machines.len()).filter(stays).collect()
     }
 
     fn watchers_are_served(&self) -> bool {
-        self.watchers.iter().all(|watcher| watcher.watched.owed(&self.history.model).is_none())
+        // A member that was removed, and has not been told, serves its watchers what it has.
+        let counts = |place: usize| !self.machines[place].leaving && !self.machines[place].broken;
+        let mut watchers = self.watchers.iter().filter(|watcher| watcher.at.is_none_or(counts));
+        watchers.all(|watcher| watcher.watched.owed(&self.history.model).is_none())
     }
 
     /// Asks a member until it answers.

@@ -11,10 +11,14 @@ use types::{
 };
 
 use crate::{
-    check::{Checked, Violation, history::History, leases::LeaseChecks, raft::RaftChecks, violation},
+    check::{
+        Checked, Violation, history::History, leases::LeaseChecks, locks::LockChecks, raft::RaftChecks,
+        violation,
+    },
     clients::Watcher,
     faults::pairs,
     load::Load,
+    lockers::Locker,
     machine::Machine,
     network::{Network, Sent},
     options::{MILLIS, Options, SECOND},
@@ -31,7 +35,7 @@ pub(crate) enum Event {
     /// A message arrives.
     Message { from: usize, to: usize, message: Message },
     /// A database arrives, with the message that belongs to it.
-    Snapshot { from: usize, to: usize, message: Message, file: Vec<u8> },
+    Snapshot { from: usize, to: usize, message: Message, file: Vec<u8>, sum: u64 },
     /// A member is told something about the way to another.
     Told { place: usize, input: PeerInput },
     /// A member starts.
@@ -44,6 +48,14 @@ pub(crate) enum Event {
     Operator,
     /// Something goes wrong.
     Strike,
+    /// The same, beside the usual pace.
+    Accident,
+    /// A member looks after the room on its disk.
+    Tend { place: usize, life: u64 },
+    /// Somebody else eats what is free on a disk, or stops that.
+    Hog { place: usize },
+    /// A leader that was marked is lost.
+    Hunted { place: usize, life: u64 },
     /// A flapping partition changes.
     Flap { number: u64 },
     /// The network is whole again.
@@ -68,10 +80,15 @@ pub(crate) struct World {
     pub(crate) raft: RaftChecks,
     pub(crate) history: History,
     pub(crate) leases: LeaseChecks,
+    pub(crate) locks: LockChecks,
+    pub(crate) lockers: Vec<Locker>,
     pub(crate) trace: Trace,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     /// Disturbances of the network so far.
     pub(crate) disturbances: u64,
+    /// Calls that clients have ready.
+    pub(crate) next_calls: BTreeMap<usize, crate::call::Ask>,
+    pub(crate) hunt: crate::hunt::Hunt,
     /// The operator waits for an answer.
     pub(crate) operator_waits: bool,
     /// The next database that arrives has a bit wrong.
@@ -80,6 +97,8 @@ pub(crate) struct World {
     pub(crate) settling: bool,
     /// Answers to the simulator's own calls, by machine.
     pub(crate) probed: BTreeMap<usize, crate::call::Outcome>,
+    /// Nothing is left to try: the only copy is damaged.
+    pub(crate) over: bool,
     pub(crate) violation: Option<Violation>,
 }
 
@@ -89,6 +108,8 @@ const TURN_MIN: u64 = 1_000;
 const SPINS_MAX: u32 = 1_000;
 /// How long a core takes to begin a turn, at most, in nanoseconds.
 const TURN_DELAY_MAX: u64 = 50_000;
+/// A write that waits for space tries again so often.
+const SPACE_PAUSE: u64 = 100 * MILLIS;
 /// A member is told at most so often that another cannot be reached.
 const UNREACHABLE_PAUSE: u64 = 100 * MILLIS;
 
@@ -114,13 +135,18 @@ impl World {
             raft: RaftChecks::default(),
             history: History::new(),
             leases: LeaseChecks::new(options.drift),
+            locks: LockChecks::default(),
+            lockers: Vec::new(),
             trace: Trace::default(),
             counters: BTreeMap::new(),
             disturbances: 0,
+            next_calls: BTreeMap::new(),
+            hunt: crate::hunt::Hunt::default(),
             operator_waits: false,
             damage_next: false,
             settling: false,
             probed: BTreeMap::new(),
+            over: false,
             violation: None,
             options,
         };
@@ -129,8 +155,9 @@ impl World {
             world.heap.plan(at, Event::Start { place });
         }
         world.plan_clients();
+        world.plan_lockers();
         world.heap.plan(10 * SECOND, Event::Strike);
-        if world.options.membership {
+        if world.options.membership || world.options.members > 2 {
             world.heap.plan(12 * SECOND, Event::Operator);
         }
         world
@@ -142,7 +169,7 @@ impl World {
 
     /// Lets time pass up to `until`, or to the first violation.
     pub(crate) fn run_until(&mut self, until: u64) -> Checked {
-        while self.now < until {
+        while self.now < until && !self.over {
             let Some((at, event)) = self.heap.next() else { return violation("nothing happens any more") };
             self.now = at;
             self.happen(event);
@@ -165,18 +192,22 @@ impl World {
             Event::Turn { place, life } => self.turn(place, life),
             Event::Work { place, life, part } => self.work(place, life, part),
             Event::Message { from, to, message } => self.message(from, to, message),
-            Event::Snapshot { from, to, message, file } => self.snapshot(from, to, message, file),
+            Event::Snapshot { from, to, message, file, sum } => self.snapshot(from, to, message, file, sum),
             Event::Told { place, input } => self.tell(place, input),
             Event::Start { place } => self.start(place),
             Event::Client { client } => self.client(client),
             Event::Watcher { watcher } => self.watcher(watcher),
             Event::Operator => self.operate(),
-            Event::Strike if self.settling => {}
+            Event::Strike | Event::Accident if self.settling => {}
+            Event::Accident => self.accident(),
             Event::Strike => {
                 self.strike();
                 let gap = self.chance.around(self.options.fault_gap);
                 self.heap.plan(self.now + gap, Event::Strike);
             }
+            Event::Tend { place, life } => self.tend(place, life),
+            Event::Hog { place } => self.hog(place),
+            Event::Hunted { place, life } => self.hunted(place, life),
             Event::Flap { number } => self.flap(number),
             Event::Mend { number } => self.mend(number),
         }
@@ -185,12 +216,14 @@ impl World {
     fn start(&mut self, place: usize) {
         let life_seed = self.chance.next();
         let machine = &mut self.machines[place];
-        if machine.life.is_some() || machine.gone {
+        if machine.life.is_some() || machine.gone || !self.may_start(place) {
             return;
         }
+        let machine = &mut self.machines[place];
         self.trace.note(self.now, "start", &[place as u64]);
         match machine.start(self.now, life_seed) {
             Ok(()) => {
+                machine.damages.clear();
                 let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
                 let id = machine.id.0;
                 if let Some(figures) = figures {
@@ -198,11 +231,15 @@ impl World {
                     self.judge(checked);
                 }
                 self.reach_changed();
+                self.begin_tending(place);
                 self.after_step(place);
             }
             Err(_) if machine.disk.power_lost() => self.power_lost(place),
             // A member that was removed may know it.
             Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
+            // Without a reserve from an earlier life there is nothing to begin with.
+            Err(_) if machine.filled && !machine.published => self.ended(place, None),
+            Err(error) if machine.hurt.is_some() => self.refused(place, &error),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
                 self.judge(violation(what));
@@ -282,8 +319,12 @@ impl World {
         if stalled > now && part != Part::Reader {
             return self.heap.plan(stalled, Event::Work { place, life: number, part });
         }
-        life.busy[part as usize] = false;
-        life.stepped.work(part);
+        let waits = life.stepped.work(part, machine.filled);
+        life.busy[part as usize] = waits;
+        if waits {
+            // For space on the disk.
+            self.heap.plan(now + SPACE_PAUSE, Event::Work { place, life: number, part });
+        }
         self.trace.note(now, "work", &[place as u64, part as u64, machine.disk.io_count()]);
         if machine.disk.power_lost() {
             return self.power_lost(place);
@@ -296,8 +337,11 @@ impl World {
         if self.machines[place].disk.power_lost() {
             return self.power_lost(place);
         }
+        let machine = &mut self.machines[place];
+        machine.published |= machine.life.as_ref().is_some_and(|life| life.stepped.take_published());
         let checked = self.absorb(place);
         self.judge(checked);
+        self.mark_leader(place);
         self.send(place);
         self.poll(place);
         self.check_ended(place);
@@ -323,12 +367,21 @@ impl World {
                 return violation(format!("{id:x} applied {} from nowhere", figures.applied));
             }
         }
+        // A member that starts has not told how far its compactions have come: it takes them up again.
+        if let Some((revision, compacted)) = self.history.model.stands_at(figures.applied)
+            && (figures.revision != revision || figures.compacted > compacted.max(figures.compacted.min(0)))
+        {
+            return violation(format!(
+                "{id:x} stands at revision {} (compacted {}) with {} applied, the others at {revision} ({compacted})",
+                figures.revision, figures.compacted, figures.applied
+            ));
+        }
         self.raft.stands(id, figures)
     }
 
     fn apply(&mut self, entry: &Entry) -> Checked {
         if entry.kind != EntryKind::Normal || entry.data.is_empty() {
-            self.history.model.index = entry.index;
+            self.history.model.take(entry.index, None);
             return Ok(());
         }
         let Ok(request) = proto::decode::<InternalRaftRequest>(entry.data.clone()) else {
@@ -336,7 +389,7 @@ impl World {
         };
         let id = request.header.as_ref().map_or(0, |header| header.id);
         self.raft.proposal(id, entry.index)?;
-        for lease in self.history.model.apply(entry.index, request) {
+        for lease in self.history.model.take(entry.index, Some(request)) {
             self.leases.revoked(lease, self.now)?;
         }
         Ok(())
@@ -374,7 +427,8 @@ impl World {
                         Some(way) if whole => {
                             self.count("database sent");
                             let at = self.now + 10 * way;
-                            self.heap.plan(at, Event::Snapshot { from, to, message, file });
+                            let sum = digest(&file);
+                            self.heap.plan(at, Event::Snapshot { from, to, message, file, sum });
                         }
                         _ => self.snapshot_sent(from, message.to, false),
                     }
@@ -416,7 +470,7 @@ impl World {
         self.tell(to, PeerInput::Messages(vec![message]));
     }
 
-    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>) {
+    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>, sum: u64) {
         let damaged = std::mem::take(&mut self.damage_next) && !file.is_empty();
         if damaged {
             let bit = self.chance.below(file.len() as u64 * 8);
@@ -425,7 +479,13 @@ impl World {
         let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
         self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(&file)]);
         let open = self.machines[to].life.is_some() && !self.network.is_cut(from, to);
-        let received = open && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
+        // The transport has a checksum of its own (`peer`): a value that has changed shows in no other way.
+        let whole = digest(&file) == sum;
+        if !whole {
+            self.count("database refused");
+        }
+        let received =
+            open && whole && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
         if self.machines[to].disk.power_lost() {
             self.power_lost(to);
         }

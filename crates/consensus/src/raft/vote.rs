@@ -1,5 +1,7 @@
 //! Answers to candidates.
 
+use types::mutant::{self, Mutant};
+
 use super::{Raft, election::TRANSFER_MARK};
 use crate::{EntryId, LogStore, Message, MessageKind, journal::note, message::NO_NODE};
 
@@ -32,7 +34,9 @@ impl<S: LogStore> Raft<S> {
             || core.vote == NO_NODE && self.leader() == NO_NODE
             || message.kind == MessageKind::PreVote && message.term > core.term;
         let their = EntryId { term: message.log_term, index: message.index };
-        if !free || !core.log.is_up_to_date(their) {
+        let free = free || mutant::is_on(Mutant::VoteTwice);
+        let fits = core.log.is_up_to_date(their) || mutant::is_on(Mutant::VoteForStaleLog);
+        if !free || !fits {
             return self.refuse_vote(message);
         }
         let term = core.term;

@@ -2,7 +2,11 @@
 //! cluster has given it (contract/semantics.md 8.9).
 
 use cluster::{InitialCluster, bootstrap_entries, cluster_id};
-use types::raft::Entry;
+use types::{
+    MemberId,
+    mutant::{self, Mutant},
+    raft::Entry,
+};
 use wal::Metadata;
 
 use super::BootError;
@@ -68,14 +72,7 @@ impl Founding {
             None => {
                 let ids = members.iter().map(|member| member.id);
                 let metadata = Metadata { node_id: local(config, &members).id, cluster_id: cluster_id(ids) };
-                let known = |running: &RunningCluster| running.started.contains(&metadata.node_id);
-                if config.running_cluster.as_ref().is_some_and(known) {
-                    // It would vote again in terms in which it has voted, and count as having what it lost.
-                    return refuse(format!(
-                        "member {} has already been bootstrapped, and its data directory is empty: remove it from the cluster by the API of another member and add it anew, which gives it a new id",
-                        metadata.node_id
-                    ));
-                }
+                check_new(config, metadata.node_id)?;
                 Ok(Founding { metadata, entries: bootstrap_entries(&members), joined: Vec::new() })
             }
         }
@@ -98,6 +95,7 @@ impl Founding {
         let assigned = cluster::assign_ids(&theirs, members, same_urls)
             .map_err(|e| BootError::InitialCluster(e.to_string()))?;
         let metadata = Metadata { node_id: local(config, &assigned).id, cluster_id: running.id };
+        check_new(config, metadata.node_id)?;
         Ok(Founding { metadata, entries: Vec::new(), joined: running.members.clone() })
     }
 
@@ -128,6 +126,18 @@ impl Founding {
             expected.cluster_id
         )))
     }
+}
+
+/// Refuses a member that the others have seen running: it had a log, which is gone. It would vote again in terms in
+/// which it has voted, and count as having what it lost.
+fn check_new(config: &Config, id: MemberId) -> Result<(), BootError> {
+    let known = |running: &RunningCluster| running.started.contains(&id);
+    if config.running_cluster.as_ref().is_some_and(known) && !mutant::is_on(Mutant::LostDiskRejoins) {
+        return refuse(format!(
+            "member {id} has already been bootstrapped, and its data directory is empty: remove it from the cluster by the API of another member and add it anew, which gives it a new id"
+        ));
+    }
+    Ok(())
 }
 
 fn local<'a>(config: &Config, members: &'a [cluster::Member]) -> &'a cluster::Member {

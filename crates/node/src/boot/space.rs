@@ -15,6 +15,7 @@ mod disk;
 mod gauge;
 mod keeper;
 mod marks;
+pub(crate) mod steps;
 
 use std::{
     fmt,
@@ -33,6 +34,8 @@ pub(crate) use self::{
     keeper::Keeper,
 };
 use self::{gauge::Waiting, marks::Marks};
+use types::mutant::{self, Mutant};
+
 use crate::{config::Config, inbox::Inbox, input::Input};
 
 /// Time between two tries of a write that waits for space.
@@ -78,6 +81,8 @@ enum Phase {
     Opening,
     /// The core runs, as long as its inbox is open.
     Serving(Weak<Inbox<Input>>),
+    /// Somebody steps the member: only turns that can stop may wait.
+    Stepped,
     Stopping,
 }
 
@@ -118,6 +123,11 @@ impl Space {
     pub(crate) fn serve(&self, core: &Arc<Inbox<Input>>, segments: SegmentPreparer) {
         *self.segments() = Some(segments);
         self.lock().phase = Phase::Serving(Arc::downgrade(core));
+    }
+
+    /// The boot is over, and the turns of the member's workers are somebody's steps.
+    pub(crate) fn serve_in_steps(&self) {
+        self.lock().phase = Phase::Stepped;
     }
 
     /// The member stops: nothing waits for space any more.
@@ -211,6 +221,9 @@ impl Space {
 
     /// Makes room for a write that found the disk full, or waits a little; `false` when it has to fail.
     fn make_room<'a>(&'a self, draws: Draws, waiting: &mut Option<Waiting<'a>>) -> bool {
+        if mutant::is_on(Mutant::FullDiskStops) {
+            return false;
+        }
         if self.give_up_segment() {
             return true;
         }
@@ -228,6 +241,10 @@ impl Space {
             return false;
         }
         waiting.get_or_insert_with(|| self.gauge.begin_waiting());
+        if steps::are_taken() {
+            drop(state);
+            return steps::wait();
+        }
         drop(self.woken.wait_timeout(state, RETRY));
         true
     }
@@ -290,6 +307,7 @@ impl Phase {
     fn is_patient(&self) -> bool {
         match self {
             Phase::Opening | Phase::Stopping => false,
+            Phase::Stepped => steps::are_taken(),
             // Sending nothing asks whether it is closed: a core that has failed joins the threads that wait here.
             Phase::Serving(core) => core.upgrade().is_some_and(|core| core.send_all(&mut Vec::new())),
         }

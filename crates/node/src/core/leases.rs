@@ -8,7 +8,10 @@ use proto::etcdserverpb::{
 };
 use state::Rejection;
 use telemetry::metrics;
-use types::{LeaseId, Moment};
+use types::{
+    LeaseId, Moment,
+    mutant::{self, Mutant},
+};
 
 use super::{Core, applied_wait::AfterApply, outbox::ReplyTo, request_id::RequestIds};
 use crate::api::{
@@ -68,7 +71,7 @@ impl LeaseDriver {
 impl Core {
     /// Proposes to revoke what has expired, and the checkpoints that are due.
     pub(super) fn drive_leases(&mut self) {
-        if !self.is_leader() || !self.state.leases().is_primary() {
+        if !self.is_leader() && !mutant::is_on(Mutant::DemotedExpires) || !self.state.leases().is_primary() {
             return;
         }
         for id in self.state.leases_mut().expired(self.now, EXPIRED_PER_LOOK) {
@@ -122,7 +125,10 @@ impl Core {
             }
             Err(LeaseError::Expired(_)) => None,
             Err(LeaseError::NotPrimary) => return self.outbox.reply(reply_to, Err(Error::NotPrimary)),
-            Err(_) => return self.answer_renewal(reply_to, id, header, 0),
+            Err(_) => {
+                let ttl = if mutant::is_on(Mutant::RenewedAfterEnd) { 5 } else { 0 };
+                return self.answer_renewal(reply_to, id, header, ttl);
+            }
         };
         let deadline = self.now + self.config.request_timeout();
         self.leases.renewals.push(Renewal { id, reply_to, header, renewed_secs, deadline });

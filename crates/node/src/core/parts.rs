@@ -131,7 +131,7 @@ impl Core {
             now,
             proposals: Proposals::default(),
             waiters: Waiters::default(),
-            reads: Reads::default(),
+            reads: Reads::new(member_id.0, config.seed),
             leases: LeaseDriver::default(),
             compaction: Compaction::default(),
             stall: Stall::default(),

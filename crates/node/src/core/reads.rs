@@ -8,11 +8,14 @@ use types::{
     mutant::{self, Mutant},
 };
 
-use super::{Core, outbox::ReplyTo};
+use super::{Core, outbox::ReplyTo, request_id::RequestIds};
 use crate::api::{Caller, Error, call::Request};
 
 /// Without an answer for this long a round is asked for again, under a new name.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Spreads a seed over the high bits of a product.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A read that must not be older than this moment.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub(crate) struct PendingRead {
 }
 
 /// Reads between their arrival and their execution.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reads {
     /// Arrived since the running round was begun: they need the next one.
     waiting: Vec<PendingRead>,
@@ -33,8 +36,10 @@ pub(crate) struct Reads {
     round: Option<Round>,
     /// Index known; run once it is applied. Ascending.
     confirmed: VecDeque<(u64, Vec<PendingRead>)>,
-    /// Name of the last round. A name is never used twice, so that a late answer confirms nothing.
-    nonce: u64,
+    /// Names of rounds. None is used twice, so that a late answer confirms nothing: not by another member, since a
+    /// leader may know them by their names alone, and not after a restart, since a leader that waits for its quorum
+    /// answers what was asked before it.
+    names: RequestIds,
 }
 
 #[derive(Debug)]
@@ -45,6 +50,17 @@ struct Round {
 }
 
 impl Reads {
+    /// No reads yet. `seed` is another one in each life of the member; what names are used twice is no matter of clocks.
+    pub(crate) fn new(member_id: u64, seed: u64) -> Reads {
+        let seed = if mutant::is_on(Mutant::ReadNamesAgain) { 0 } else { seed };
+        Reads {
+            waiting: Vec::new(),
+            round: None,
+            confirmed: VecDeque::new(),
+            names: RequestIds::new(member_id, seed.wrapping_mul(SPREAD) >> 24),
+        }
+    }
+
     /// Takes everybody.
     pub(crate) fn drain(&mut self) -> Vec<ReplyTo> {
         let round = self.round.take().map(|round| round.reads).unwrap_or_default();
@@ -69,7 +85,7 @@ impl Core {
     /// Begins a round when reads wait and none runs, or repeats one that got no answer.
     pub(super) fn ask_read_index(&mut self) {
         let now = self.now;
-        let again = self.reads.round.is_some();
+        let old_name = self.reads.round.as_ref().map(|round| round.nonce);
         match &mut self.reads.round {
             None if self.reads.waiting.is_empty() => return,
             None => {
@@ -83,10 +99,10 @@ impl Core {
                 round.reads.append(&mut self.reads.waiting);
             }
         }
-        if !(again && mutant::is_on(Mutant::ReadNameReused)) {
-            self.reads.nonce += 1;
-        }
-        let nonce = self.reads.nonce;
+        let nonce = match old_name {
+            Some(nonce) if mutant::is_on(Mutant::ReadNameReused) => nonce,
+            _ => self.reads.names.next(),
+        };
         let round = self.reads.round.as_mut().expect("set above");
         round.nonce = nonce;
         round.asked_at = now;

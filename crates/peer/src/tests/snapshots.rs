@@ -115,6 +115,75 @@ fn an_end_that_comes_too_early_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_checksum_goes_behind_the_file() {
+    let mut a = Member::start(0xa);
+    let (socket, address) = super::listener::bind();
+    let other = MemberId(0xc);
+    node::Peers::set_peers(
+        &mut a.transport,
+        vec![node::PeerAddress { id: other, urls: vec![format!("http://{address}")] }],
+    );
+    let b = Member::start(0xb);
+    let mut message = snapshot(&a, &b, 9);
+    message.to = other.0;
+    let image = file(1000);
+    let wanted = format!("\r\n0\r\nx-mainstay-file-crc32c: {:08x}\r\n\r\n", crc32c::crc32c(&image.bytes));
+    a.transport.send_file(message, image);
+    // Other connections are probes and streams.
+    loop {
+        let (mut stream, _) = socket.accept().unwrap();
+        let (mut all, mut some) = (Vec::new(), [0; 4096]);
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        while let Ok(read @ 1..) = std::io::Read::read(&mut stream, &mut some) {
+            all.extend_from_slice(&some[..read]);
+            if !all.starts_with(b"POST /raft/snapshot") || all.ends_with(wanted.as_bytes()) {
+                break;
+            }
+        }
+        if all.starts_with(b"POST /raft/snapshot") {
+            assert!(all.ends_with(wanted.as_bytes()), "{}", String::from_utf8_lossy(&all));
+            return;
+        }
+    }
+}
+
+/// A bit of a value leaves a database as good as before, as far as anybody can see.
+#[test]
+fn a_file_that_changes_on_its_way_is_refused() {
+    let a = Member::start(0xa);
+    let b = Member::start(0xb);
+    let mut head = bytes::BytesMut::new();
+    crate::wire::encode_framed(&snapshot(&b, &a, 9), &mut head);
+    let sent = vec![7; 3000];
+    let post = |came: &[u8]| {
+        let mut stream = std::net::TcpStream::connect(a.address).unwrap();
+        let sum = format!("{:08x}", crc32c::crc32c(&sent));
+        let chunks = [&head[..], came].concat();
+        let request = format!(
+            "POST /raft/snapshot HTTP/1.1\r\nhost: h\r\nconnection: close\r\nx-server-version: 3.7.0\r\n\
+             x-min-cluster-version: 3.0.0\r\nx-etcd-cluster-id: c1\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-mainstay-file-crc32c\r\n\r\n{:x}\r\n",
+            chunks.len()
+        );
+        let end = format!("\r\n0\r\nx-mainstay-file-crc32c: {sum}\r\n\r\n");
+        std::io::Write::write_all(&mut stream, &[request.as_bytes(), &chunks, end.as_bytes()].concat())
+            .unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer
+    };
+    let mut came = sent.clone();
+    came[1234] ^= 4;
+    let answer = post(&came);
+    assert!(answer.starts_with("HTTP/1.1 500 ") && answer.contains("damaged on its way"), "{answer}");
+    assert!(a.inputs.try_recv().is_err(), "raft has not heard of it");
+    until("nothing is left", || a.snap_files().is_empty());
+    let answer = post(&sent);
+    assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+    assert_eq!(std::fs::read(a.snap_path(&file_name(9))).unwrap(), sent);
+}
+
+#[test]
 fn every_failure_is_reported_once() {
     let (mut a, b) = (Member::start(0xa), Member::start(0xb));
     a.transport.send_file(snapshot(&a, &b, 9), file(10));

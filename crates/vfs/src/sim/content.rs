@@ -23,6 +23,12 @@ impl Content {
         self.len
     }
 
+    /// The end of the last chunk that was stored, within the file.
+    pub(super) fn stored_end(&self) -> u64 {
+        let end = self.chunks.last_key_value().map_or(0, |(number, _)| (number + 1) * CHUNK_LEN as u64);
+        end.min(self.len)
+    }
+
     /// Fills as much of `buf` as there is, and says how much.
     pub(super) fn read(&self, buf: &mut [u8], offset: u64) -> usize {
         let wanted = (buf.len() as u64).min(self.len.saturating_sub(offset)) as usize;
@@ -39,7 +45,7 @@ impl Content {
     pub(super) fn write(&mut self, data: &[u8], offset: u64) {
         for (number, within, range) in pieces(offset, data.len()) {
             let part = &data[range];
-            if !self.chunks.contains_key(&number) && part.iter().all(|&b| b == 0) {
+            if is_zero(part) && !self.chunks.contains_key(&number) {
                 continue;
             }
             let chunk = self.chunks.entry(number).or_insert_with(|| Arc::new([0; CHUNK_LEN]));
@@ -47,6 +53,21 @@ impl Content {
         }
         if !data.is_empty() {
             self.len = self.len.max(offset + data.len() as u64);
+        }
+    }
+
+    /// Stores so many zeros: what was there goes, and nothing takes its place.
+    pub(super) fn write_zeros(&mut self, len: u64, offset: u64) {
+        let end = offset + len;
+        let numbers = offset / CHUNK_LEN as u64..end.div_ceil(CHUNK_LEN as u64);
+        let there: Vec<u64> = self.chunks.range(numbers).map(|(number, _)| *number).collect();
+        for number in there {
+            let first = number * CHUNK_LEN as u64;
+            let (from, to) = (offset.max(first), end.min(first + CHUNK_LEN as u64));
+            self.write(&[0; CHUNK_LEN][..(to - from) as usize], from);
+        }
+        if len > 0 {
+            self.len = self.len.max(end);
         }
     }
 
@@ -67,6 +88,12 @@ impl Content {
         self.read(&mut all, 0);
         all
     }
+}
+
+/// Whether there are only zeros; compared a chunk at a time, since files are made of them before use.
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
+    static ZEROS: Chunk = [0; CHUNK_LEN];
+    bytes.chunks(CHUNK_LEN).all(|part| *part == ZEROS[..part.len()])
 }
 
 /// Cuts `[offset, offset + len)` at chunk borders: chunk number, offset within it, range of the buffer.
@@ -95,6 +122,7 @@ mod tests {
     enum Op {
         Write(u64, Vec<u8>),
         SetLen(u64),
+        Zeros(u64, u64),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -102,6 +130,7 @@ mod tests {
             3 => (0..20_000u64, proptest::collection::vec(any::<u8>(), 0..6000)).prop_map(|(o, d)| Op::Write(o, d)),
             1 => (0..20_000u64, 0..9000usize).prop_map(|(o, n)| Op::Write(o, vec![0; n])),
             1 => (0..20_000u64).prop_map(Op::SetLen),
+            1 => (0..20_000u64, 0..20_000u64).prop_map(|(o, n)| Op::Zeros(o, n)),
         ]
     }
 
@@ -120,6 +149,15 @@ mod tests {
                             model[offset as usize..end].copy_from_slice(&data);
                         }
                         content.write(&data, offset);
+                    }
+                    Op::Zeros(offset, len) => {
+                        let end = (offset + len) as usize;
+                        if len > 0 {
+                            let size = model.len().max(end);
+                            model.resize(size, 0);
+                            model[offset as usize..end].fill(0);
+                        }
+                        content.write_zeros(len, offset);
                     }
                     Op::SetLen(len) => {
                         model.resize(len as usize, 0);

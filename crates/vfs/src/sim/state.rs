@@ -150,6 +150,9 @@ impl State {
 
 fn apply_change(content: &mut Content, change: &FileChange) {
     match change {
+        FileChange::Write { offset, data } if Arc::ptr_eq(data, files::zeros()) => {
+            content.write_zeros(data.len() as u64, *offset);
+        }
         FileChange::Write { offset, data } => content.write(data, *offset),
         FileChange::SetLen(len) => content.set_len(*len),
     }

@@ -3,11 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use node::{Error, LeaseError, Rejection};
+use node::{AuthCall, AuthRejection, Error, LeaseError, Rejection};
 use proto::etcdserverpb::{self as pb, request_op::Request as OpRequest};
 
-use super::{Checked, model::Model, violation};
-use crate::call::{Answer, Ask, Outcome};
+use super::{
+    Checked,
+    model::Model,
+    users::{Need, Users, needs_of},
+    violation,
+};
+use crate::call::{Answer, Ask, Outcome, Who};
 
 /// What every client knew when a call began.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +22,10 @@ pub(crate) struct Called {
     acked: i64,
     /// Highest revision whose compaction was confirmed.
     compacted: i64,
+    /// What every client knew was applied.
+    index: u64,
+    /// What the member that was asked had applied.
+    applied: u64,
     /// The lease of the request was there, and whoever answers must know that.
     pub(crate) had_lease: bool,
 }
@@ -44,25 +53,72 @@ impl History {
     }
 
     /// A call begins.
-    pub(crate) fn called(&self, ask: &Ask, at: u64) -> Called {
+    pub(crate) fn called(&self, ask: &Ask, at: u64, applied: u64) -> Called {
         let had_lease = leases_of(ask).iter().all(|id| self.model.leases.contains_key(id));
-        Called { at, acked: self.acked, compacted: self.acked_compaction, had_lease }
+        let (acked, compacted) = (self.acked, self.acked_compaction);
+        Called { at, acked, compacted, index: self.model.index, applied, had_lease }
     }
 
     /// A call has ended.
-    pub(crate) fn answered(&mut self, ask: &Ask, called: Called, outcome: &Outcome) -> Checked {
+    pub(crate) fn answered(&mut self, who: &Who, ask: &Ask, called: Called, outcome: &Outcome) -> Checked {
         match outcome {
             Ok(answer) => {
                 self.checked += 1;
+                self.check_permission(who, ask, called, answer)?;
                 self.check(ask, called, answer)
             }
             // The membership has no model yet.
             Err(Error::Rejected(Rejection::Cluster(_))) => Ok(()),
+            Err(Error::Rejected(Rejection::Auth(rejection))) => {
+                self.check_denial(who, ask, called, rejection)
+            }
             Err(Error::Rejected(rejection)) => self.check_rejection(ask, called, rejection),
             Err(Error::Storage(reason)) => violation(format!("{ask:?}: {reason}")),
             // It happened, or not, or will.
             Err(_) => Ok(()),
         }
+    }
+
+    /// An answer is for whom it was allowed, at some place of the log that the call can have been carried out at.
+    fn check_permission(&self, who: &Who, ask: &Ask, called: Called, answer: &Answer) -> Checked {
+        // What was written, the log says.
+        if *who == Who::Internal || answer.has_written() {
+            return Ok(());
+        }
+        let from = if ask.is_serializable() { called.applied } else { called.index };
+        let needs = needs_of(ask);
+        if self.model.users.since(from).any(|users| users.grant(who, &needs, |_| None)) {
+            return Ok(());
+        }
+        violation(format!("{ask:?} of {who:?} is answered, and was never allowed"))
+    }
+
+    /// A refusal is right as of some place of the log that the member can have been at.
+    fn check_denial(&self, who: &Who, ask: &Ask, called: Called, rejection: &AuthRejection) -> Checked {
+        let mut users = self.model.users.since(called.applied);
+        let needs = needs_of(ask);
+        let lease = needs.iter().any(|need| matches!(need, Need::Lease(_)));
+        let other_revision = |users: &Users| {
+            // Reads want exactly the revision of the member.
+            matches!(who, Who::User { revision, .. } if users.enabled && *revision != users.revision)
+        };
+        // Who came while authentication was off is nobody when the entry is applied after it was switched on.
+        let switched = self.model.users.since(called.applied).any(|users| !users.enabled);
+        let fair = match rejection {
+            AuthRejection::UserEmpty if switched => users.any(|users| users.enabled),
+            AuthRejection::PermissionDenied | AuthRejection::UserEmpty => {
+                users.any(|users| users.enabled && lease || !users.grant(who, &needs, |_| None))
+            }
+            AuthRejection::OldRevision => users.any(other_revision),
+            // What is wrong with a change of users, its entry says; who has no user is not let in.
+            _ => matches!(ask, Ask::Auth(_)) || users.any(|users| !users.grant(who, &needs, |_| None)),
+        };
+        // The operator is nobody, too, while authentication is off.
+        let denied = *who != Who::Internal || switched && *rejection == AuthRejection::UserEmpty;
+        if fair && denied {
+            return Ok(());
+        }
+        violation(format!("{ask:?} of {who:?} is refused: {rejection}"))
     }
 
     fn check(&mut self, ask: &Ask, called: Called, answer: &Answer) -> Checked {
@@ -90,6 +146,12 @@ impl History {
                 self.check_read(ask, answer, revision)
             }
             (Ask::Txn(_) | Ask::Delete(_), _) => self.check_read(ask, answer, revision),
+            (Ask::Auth(change), _) => {
+                if !self.model.users.has_done(called.index, |entry| is_entry_of(change, entry)) {
+                    return violation(format!("{change:?} was answered, and is not in the log"));
+                }
+                Ok(())
+            }
             (Ask::Compact(request), _) => {
                 self.acked_compaction = self.acked_compaction.max(request.revision);
                 Ok(())
@@ -105,6 +167,14 @@ impl History {
             {
                 violation(format!("lease {:x} is there, and the leader says that it is not", request.id))
             }
+            (Ask::KeepAlive(request), Answer::KeepAlive(renewed))
+                if renewed.ttl > 0 && !self.may_be_there(request.id, called.applied) =>
+            {
+                violation(format!(
+                    "lease {:x} is renewed, and who does that knows that it is gone",
+                    request.id
+                ))
+            }
             (Ask::HashKv(_), Answer::HashKv(hash)) => {
                 let place = (hash.hash_revision, hash.compact_revision);
                 // Where history was cut, who cut it remembers a hash without the tombstones there, as etcd does.
@@ -119,6 +189,12 @@ impl History {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a lease can be there for a member that had applied so much, or has come further since.
+    fn may_be_there(&self, id: i64, applied: u64) -> bool {
+        let ended = self.model.leases_ended.get(&id);
+        self.model.leases_seen.contains(&id) && ended.is_none_or(|index| *index > applied)
     }
 
     fn check_write(&self, ask: &Ask, called: Called, answer: &Answer, revision: i64) -> Checked {
@@ -171,8 +247,33 @@ impl History {
     }
 }
 
-fn ops_of(txn: &pb::TxnRequest) -> impl Iterator<Item = &OpRequest> {
-    txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref())
+/// Whether an entry is what a call asks for.
+fn is_entry_of(call: &AuthCall, entry: &pb::InternalRaftRequest) -> bool {
+    match call {
+        AuthCall::Enable(_) => entry.auth_enable.is_some(),
+        AuthCall::Disable(_) => entry.auth_disable.is_some(),
+        AuthCall::UserAdd(add) => entry.auth_user_add.as_ref().is_some_and(|done| done.name == add.name),
+        AuthCall::UserDelete(delete) => entry.auth_user_delete.as_ref() == Some(delete),
+        AuthCall::UserGrantRole(grant) => entry.auth_user_grant_role.as_ref() == Some(grant),
+        AuthCall::UserRevokeRole(revoke) => entry.auth_user_revoke_role.as_ref() == Some(revoke),
+        AuthCall::RoleAdd(add) => entry.auth_role_add.as_ref() == Some(add),
+        AuthCall::RoleDelete(delete) => entry.auth_role_delete.as_ref() == Some(delete),
+        AuthCall::RoleGrantPermission(grant) => entry.auth_role_grant_permission.as_ref() == Some(grant),
+        AuthCall::RoleRevokePermission(revoke) => entry.auth_role_revoke_permission.as_ref() == Some(revoke),
+        _ => false,
+    }
+}
+
+/// All operations of a transaction and of those inside it.
+fn ops_of(txn: &pb::TxnRequest) -> Vec<&OpRequest> {
+    let mut ops: Vec<&OpRequest> = Vec::new();
+    for op in txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref()) {
+        match op {
+            OpRequest::RequestTxn(inner) => ops.extend(ops_of(inner)),
+            other => ops.push(other),
+        }
+    }
+    ops
 }
 
 /// The revisions that a request names.
@@ -186,7 +287,7 @@ fn revisions_of(ask: &Ask) -> Vec<i64> {
                 OpRequest::RequestRange(range) => Some(range.revision),
                 _ => None,
             };
-            ops_of(txn).filter_map(revision).collect()
+            ops_of(txn).into_iter().filter_map(revision).collect()
         }
         _ => Vec::new(),
     }
@@ -203,7 +304,7 @@ fn leases_of(ask: &Ask) -> Vec<i64> {
                 OpRequest::RequestPut(put) => Some(put.lease),
                 _ => None,
             };
-            ops_of(txn).filter_map(lease).collect()
+            ops_of(txn).into_iter().filter_map(lease).collect()
         }
         _ => Vec::new(),
     }

@@ -16,8 +16,11 @@ use proto::{
     mvccpb::KeyValue,
 };
 
-use super::range;
-use crate::call::{Answer, Ask};
+use super::{
+    range,
+    users::{UserLog, needs_of_entry},
+};
+use crate::call::{Answer, Ask, Who};
 
 /// One version of a key.
 #[derive(Clone, Debug)]
@@ -55,6 +58,8 @@ pub(crate) struct Lease {
 pub(crate) struct Model {
     /// The last entry taken in.
     pub(crate) index: u64,
+    /// Revision and compacted revision after each entry, from index 0 on.
+    stands: Vec<(i64, i64)>,
     pub(crate) revision: i64,
     pub(crate) compacted: i64,
     /// All revisions at which history was ever cut.
@@ -67,6 +72,9 @@ pub(crate) struct Model {
     pub(crate) leases: BTreeMap<i64, Lease>,
     /// Leases that an entry granted or revoked at all.
     pub(crate) leases_seen: BTreeSet<i64>,
+    pub(crate) users: UserLog,
+    /// When leases ended, by log index.
+    pub(crate) leases_ended: BTreeMap<i64, u64>,
 }
 
 /// Why a write is refused.
@@ -82,6 +90,7 @@ impl Model {
     pub(crate) fn new() -> Model {
         Model {
             index: 0,
+            stands: vec![(1, 0)],
             revision: 1,
             compacted: 0,
             compactions: BTreeSet::new(),
@@ -90,13 +99,37 @@ impl Model {
             written: BTreeMap::new(),
             leases: BTreeMap::new(),
             leases_seen: BTreeSet::new(),
+            users: UserLog::new(),
+            leases_ended: BTreeMap::new(),
         }
     }
 
-    /// Takes in the request of an entry. Gives the leases that it revoked.
-    pub(crate) fn apply(&mut self, index: u64, request: InternalRaftRequest) -> Vec<i64> {
+    /// What every member must stand at that has applied so much, and nothing more; `None` for what nobody has.
+    pub(crate) fn stands_at(&self, index: u64) -> Option<(i64, i64)> {
+        self.stands.get(index as usize).copied()
+    }
+
+    /// Takes in an entry, its request if it has one. Gives the leases that it revoked.
+    pub(crate) fn take(&mut self, index: u64, request: Option<InternalRaftRequest>) -> Vec<i64> {
         self.index = index;
+        let revoked = request.map_or_else(Vec::new, |request| self.apply(index, request));
+        debug_assert_eq!(self.stands.len() as u64, index, "entries come one after the other");
+        self.stands.push((self.revision, self.compacted));
+        revoked
+    }
+
+    /// Takes in a request. Gives the leases that it revoked.
+    fn apply(&mut self, index: u64, request: InternalRaftRequest) -> Vec<i64> {
         let mut revoked = Vec::new();
+        let who = request.header.as_ref().map_or(Who::nobody(), |header| Who::User {
+            name: header.username.clone(),
+            revision: header.auth_revision,
+        });
+        let keys = |id| self.leases.get(&id).map(|lease| lease.keys.iter().cloned().collect());
+        if !self.users.now().grant(&who, &needs_of_entry(&request), keys) || self.users.apply(index, &request)
+        {
+            return revoked;
+        }
         if let Some(put) = request.put {
             self.write(index, Ask::Put(put));
         } else if let Some(delete) = request.delete_range {
@@ -112,6 +145,7 @@ impl Model {
             // One that is there is refused.
             self.leases.entry(grant.id).or_default();
             self.leases_seen.insert(grant.id);
+            self.leases_ended.remove(&grant.id);
         } else if let Some(revoke) = request.lease_revoke
             && let Some(lease) = self.leases.remove(&revoke.id)
         {
@@ -122,6 +156,7 @@ impl Model {
             if txn.end() {
                 self.written.insert(self.revision, Written { index, ask: None, answer: None });
             }
+            self.leases_ended.insert(revoke.id, index);
             revoked.push(revoke.id);
         }
         revoked
@@ -137,7 +172,7 @@ impl Model {
     fn run(&mut self, ask: &Ask) -> Result<(Answer, bool), Refusal> {
         match ask {
             Ask::Put(put) => self.check_put(put)?,
-            Ask::Txn(txn) => self.check_txn(txn)?,
+            Ask::Txn(txn) => self.check_txn(txn, &self.path(txn))?,
             _ => {}
         }
         let mut txn = Txn::begin(self);
@@ -163,12 +198,15 @@ impl Model {
         Ok(())
     }
 
-    fn check_txn(&self, txn: &pb::TxnRequest) -> Result<(), Refusal> {
-        let path = self.path(txn);
+    fn check_txn(&self, txn: &pb::TxnRequest, path: &Path) -> Result<(), Refusal> {
+        let mut inner = path.inner.iter();
         for op in path.ops(txn) {
             match &op.request {
                 Some(OpRequest::RequestPut(put)) => self.check_put(put)?,
                 Some(OpRequest::RequestRange(range)) => self.check_read(range.revision)?,
+                Some(OpRequest::RequestTxn(txn)) => {
+                    self.check_txn(txn, inner.next().expect("one path for each transaction inside"))?;
+                }
                 _ => {}
             }
         }

@@ -6,7 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use types::raft::Entry;
+use types::{
+    mutant::{self, Mutant},
+    raft::Entry,
+};
 
 use super::Leader;
 use crate::{
@@ -70,7 +73,7 @@ impl Leader {
     /// A read asks for its index.
     pub(super) fn read_index<S: LogStore>(&mut self, core: &mut Core<S>, message: Message) {
         let request = ReadRequest { from: message.from, entries: message.entries };
-        if core.has_committed_in_term() {
+        if core.has_committed_in_term() || mutant::is_on(Mutant::ReadBeforeOwnTerm) {
             self.start_read(core, request);
         } else if self.early_reads.len() < READS_WAITING_MAX {
             // Until then this leader may not know all that is committed (Raft thesis 6.4). Also the only
@@ -81,8 +84,9 @@ impl Leader {
 
     fn start_read<S: LogStore>(&mut self, core: &mut Core<S>, request: ReadRequest) {
         let index = core.log.committed();
+        let unasked = mutant::is_on(Mutant::ReadWithoutQuorum);
         let alone = core.tracker.is_singleton() && core.tracker.may_lead(core.id());
-        if alone || core.config.read_mode == ReadMode::LeaseBased {
+        if alone || unasked || core.config.read_mode == ReadMode::LeaseBased {
             answer(core, request, index);
             return;
         }

@@ -148,6 +148,32 @@ impl State {
         Ok(())
     }
 
+    /// Stored bytes from `offset` on, as many as there are.
+    pub(in crate::sim) fn peek(&mut self, path: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let ino = self.find(path)?;
+        let mut bytes = vec![0; len];
+        let read = self.file(ino)?.live.read(&mut bytes, offset);
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// Stores bytes behind everybody's back, within the file.
+    pub(in crate::sim) fn poke(&mut self, path: &Path, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let ino = self.find(path)?;
+        let file = self.file(ino)?;
+        for content in [&mut file.live, &mut file.durable] {
+            let inside = content.len().saturating_sub(offset).min(bytes.len() as u64);
+            content.write(&bytes[..inside as usize], offset);
+        }
+        Ok(())
+    }
+
+    /// Where the last stored bytes of a file end, about; zeros that nobody wrote behind it do not count.
+    pub(in crate::sim) fn stored_end(&mut self, path: &Path) -> io::Result<u64> {
+        let ino = self.find(path)?;
+        Ok(self.file(ino)?.live.stored_end())
+    }
+
     pub(in crate::sim) fn contents(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         let ino = self.find(path)?;
         Ok(self.file(ino)?.live.to_vec())

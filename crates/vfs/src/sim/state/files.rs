@@ -1,10 +1,18 @@
 //! Files: bytes and lengths, syncs, locks, and the faults of these calls.
 
-use std::{io, path::Path};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use rustix::io::Errno;
 
+use super::super::content::is_zero;
 use super::{Call, Fault, FileChange, Ino, Inode, LockKind, Ordered, State, apply_change, power_lost};
+
+/// Length of the writes that fill files with zeros.
+const ZEROS_LEN: usize = 1 << 20;
 
 impl State {
     pub(in crate::sim) fn read(&mut self, ino: Ino, buf: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -77,7 +85,7 @@ impl State {
         if data.is_empty() {
             return Ok(());
         }
-        self.issue_change(ino, FileChange::Write { offset, data: data.into() })
+        self.issue_change(ino, FileChange::Write { offset, data: kept(data) })
     }
 
     fn issue_change(&mut self, ino: Ino, change: FileChange) -> io::Result<()> {
@@ -171,6 +179,17 @@ fn supersede(given_up: &mut Vec<Ordered<FileChange>>, newer: &FileChange) {
         }
     }
     *given_up = rest;
+}
+
+/// The bytes of a write until they are durable. Segments are written with zeros before use, and those are kept once.
+fn kept(data: &[u8]) -> Arc<[u8]> {
+    if data.len() == ZEROS_LEN && is_zero(data) { Arc::clone(zeros()) } else { data.into() }
+}
+
+/// What most of such a file is written with.
+pub(super) fn zeros() -> &'static Arc<[u8]> {
+    static ZEROS: OnceLock<Arc<[u8]>> = OnceLock::new();
+    ZEROS.get_or_init(|| Arc::from(vec![0; ZEROS_LEN]))
 }
 
 fn flip(bytes: &mut [u8], bit: u64) {
