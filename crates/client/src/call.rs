@@ -137,7 +137,8 @@ impl Client {
                 if broken || unsent {
                     door.forget().await;
                 }
-                if status.code() != Code::Unavailable || (class == Class::Write && !unsent) {
+                let unavailable = broken || status.code() == Code::Unavailable;
+                if !unavailable || (class == Class::Write && !unsent) {
                     return Err(readable(status).into());
                 }
                 refusals += u32::from(!broken && !unsent);
@@ -219,7 +220,7 @@ fn never_sent(status: &Status) -> bool {
     false
 }
 
-/// A status whose text says what happened: for broken connections the reasons behind it, for replies that are too
+/// A status whose text says what happened: for broken connections, which are `Unavailable`, the reasons behind it, for replies that are too
 /// large what Go's library says.
 pub(crate) fn readable(status: Status) -> Status {
     if status.code() == Code::OutOfRange
@@ -230,7 +231,8 @@ pub(crate) fn readable(status: Status) -> Status {
     }
     match std::error::Error::source(&status) {
         None => status,
-        Some(source) => Status::new(status.code(), chain(source)),
+        // The code for that depends on where in an answer the connection broke.
+        Some(source) => Status::unavailable(chain(source)),
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<String>, String> {
         };
         if let Some(at) = field.find('"') {
             return Err(format!(
-                "parse error on line 1, column {}: bare \" in non-quoted field",
+                "parse error on line 1, column {}: bare \" in non-quoted-field",
                 column + at
             ));
         }
@@ -87,7 +87,7 @@ mod tests {
         assert_eq!(read("a,b"), Ok(vec!["a".into(), "b".into()]));
         assert_eq!(read("a,,"), Ok(vec!["a".into(), String::new(), String::new()]));
         assert_eq!(read("\"a,\"\"b\",c\nd"), Ok(vec!["a,\"b".into(), "c".into()]));
-        assert_eq!(read("a\"b").unwrap_err(), "parse error on line 1, column 2: bare \" in non-quoted field");
+        assert_eq!(read("a\"b").unwrap_err(), "parse error on line 1, column 2: bare \" in non-quoted-field");
         assert!(read("\"a").unwrap_err().contains("missing"));
         assert!(read("\"a\"b").unwrap_err().contains("column 3"));
         assert_eq!(read("\n\n"), Err("EOF".into()));

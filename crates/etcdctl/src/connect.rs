@@ -43,7 +43,7 @@ impl Reach {
 /// Opens a client, and names what hinders as upstream does.
 pub(crate) async fn open(settings: &Settings) -> Result<Client, Failed> {
     if settings.endpoints.is_empty() {
-        return Err(Failed::new(BAD_CONNECTION, "at least one Endpoint is required in client config"));
+        return Err(Failed::new(BAD_CONNECTION, "etcdclient: no available endpoints"));
     }
     check_files(&settings.tls)?;
     match Client::open(settings).await {

@@ -55,14 +55,14 @@ impl Context {
 ///
 /// # Errors
 /// When it is none.
-pub(crate) fn serializable(consistency: &str) -> Result<bool, Failed> {
+pub(crate) fn serializable(consistency: &str, of_get: &str) -> Result<bool, Failed> {
     match consistency {
         "s" => Ok(true),
         "l" => Ok(false),
-        // Upstream names the flag of `get` here, which holds the same text only there.
-        other => Err(Failed::new(
-            crate::fail::BAD_FEATURE,
-            format!("unknown consistency flag {}", cmdline::golang::quote(other)),
-        )),
+        _ => {
+            // Upstream names what the flag of `get` holds, whichever command this is.
+            let text = format!("unknown consistency flag {}", cmdline::golang::quote(of_get));
+            Err(Failed::new(crate::fail::BAD_FEATURE, text))
+        }
     }
 }

@@ -62,6 +62,13 @@ impl From<Error> for Failed {
 pub(crate) fn text(error: &Error) -> String {
     match error {
         Error::Refused(status) if status.message().starts_with("etcdserver: ") => status.message().to_owned(),
+        other => raw_text(other),
+    }
+}
+
+/// Likewise where it does not know its servers' errors.
+pub(crate) fn raw_text(error: &Error) -> String {
+    match error {
         Error::Refused(status) => {
             format!("rpc error: code = {} desc = {}", code_name(status.code()), status.message())
         }

@@ -76,7 +76,7 @@ pub(crate) fn request(flags: &Flags, args: &[String]) -> Result<pb::RangeRequest
             "`--keys-only` and `--count-only` cannot be set at the same time, choose one",
         ));
     }
-    let serializable = serializable(flags.text("consistency"))?;
+    let serializable = serializable(flags.text("consistency"), flags.text("consistency"))?;
     if !rest.is_empty() && (prefix || from_key) {
         return Err(Failed::args(
             "too many arguments, only accept one argument when `--prefix` or `--from-key` is set",

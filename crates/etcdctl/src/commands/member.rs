@@ -25,6 +25,7 @@ pub(crate) async fn add(mut context: Context) -> Done {
     };
     let urls = peer_urls(&context)?;
     let (client, printer) = context.connect().await?;
+    check_urls(&urls)?;
     let request = pb::MemberAddRequest { peer_ur_ls: urls, is_learner: context.flags.bool("learner") };
     let reply = client.member_add(request).await?;
     printer.member_add(&reply)?;
@@ -58,6 +59,7 @@ pub(crate) async fn update(mut context: Context) -> Done {
     let id = id(&context)?;
     let peer_ur_ls = peer_urls(&context)?;
     let (client, printer) = context.connect().await?;
+    check_urls(&peer_ur_ls)?;
     let request = pb::MemberUpdateRequest { id, peer_ur_ls };
     printer.member_update(id, &client.member_update(request).await?)
 }
@@ -69,7 +71,7 @@ pub(crate) async fn promote(mut context: Context) -> Done {
 }
 
 pub(crate) async fn list(mut context: Context) -> Done {
-    let linearizable = !serializable(context.flags.text("consistency"))?;
+    let linearizable = !serializable(context.flags.text("consistency"), "l")?;
     let (client, printer) = context.connect().await?;
     printer.member_list(&client.member_list(pb::MemberListRequest { linearizable }).await?)
 }
@@ -77,6 +79,12 @@ pub(crate) async fn list(mut context: Context) -> Done {
 fn id(context: &Context) -> Result<u64, Failed> {
     parse_uint(context.one("member ID is not provided")?, 16)
         .map_err(|error| Failed::args(format!("bad member ID arg ({error}), expecting ID in Hex")))
+}
+
+/// # Errors
+/// For the first that is none, before a server is asked.
+fn check_urls(urls: &[String]) -> Result<(), Failed> {
+    urls.iter().try_for_each(|url| config::url::Url::parse(url).map(drop).map_err(Failed::error))
 }
 
 fn peer_urls(context: &Context) -> Result<Vec<String>, Failed> {

@@ -14,7 +14,7 @@ use telemetry::{line, log::size};
 use crate::{
     connect::{Reach, open, start_log},
     context::Context,
-    fail::{BAD_ARGS, Done, Failed, INTERRUPTED, text},
+    fail::{BAD_ARGS, Done, Failed, INTERRUPTED, raw_text},
     output::{say, tell},
     text::took,
 };
@@ -97,7 +97,7 @@ async fn save_to(reach: &Reach, path: &str) -> Result<String, Failed> {
     line!(Info, "fetched snapshot", "endpoint" => endpoint.clone(), "size" => size(bytes),
         "took" => took(start), "etcd-version" => version.clone());
     fs::rename(&part, path).and_then(|()| sync_parent(path)).map_err(|error| {
-        let reason = reason(&error);
+        let reason = if Path::new(path).is_dir() { "file exists".to_owned() } else { reason(&error) };
         Failed::error(format!("could not rename {part} to {path} (rename {part} {path}: {reason})"))
     })?;
     line!(Info, "saved", "path" => path.to_owned());
@@ -106,15 +106,16 @@ async fn save_to(reach: &Reach, path: &str) -> Result<String, Failed> {
 
 /// Writes a member's file, and says how long it is and what version wrote it.
 async fn fetch(client: &Client, file: &mut File) -> Result<(u64, String), Failed> {
-    let mut pieces = client.snapshot().await?;
+    let raw = |error: client::Error| Failed::error(raw_text(&error));
+    let mut pieces = client.snapshot().await.map_err(raw)?;
     let (mut bytes, mut version) = (0, String::new());
     loop {
         let piece = match pieces.next().await {
             Ok(Some(piece)) => piece,
             Ok(None) => return Ok((bytes, version)),
-            Err(error) if bytes == 0 => return Err(error.into()),
+            Err(error) if bytes == 0 => return Err(raw(error)),
             Err(error) => {
-                return Err(Failed::error(format!("could not write snapshot: {}", text(&error))));
+                return Err(Failed::error(format!("could not write snapshot: {}", raw_text(&error))));
             }
         };
         if bytes == 0 {

@@ -4,7 +4,7 @@ mod args;
 
 use std::{io::BufRead, process::Stdio};
 
-use client::{Client, Watches, prefix_end};
+use client::{Watches, prefix_end};
 use cmdline::golang::{quote, quote_bytes};
 use proto::{etcdserverpb as pb, mvccpb::Event};
 use tokio::sync::mpsc;
@@ -64,7 +64,7 @@ async fn interactive(context: &mut Context, from_variables: &[String]) -> Done {
                 let line = line.map_err(|error| {
                     Failed::new(INVALID_INPUT, format!("error reading watch request line: {error}"))
                 })?;
-                if let Some((create, command)) = take_line(&client, &mut watches, &line, from_variables).await? {
+                if let Some((create, command)) = take_line(&mut watches, &line, from_variables).await? {
                     watches.add(create).await;
                     commands.push(command);
                 }
@@ -100,7 +100,6 @@ fn read_lines() -> mpsc::Receiver<Result<String, std::io::Error>> {
 
 /// Does what a line says; a new watch and its command are for the caller.
 async fn take_line(
-    client: &Client,
     watches: &mut Watches,
     line: &str,
     from_variables: &[String],
@@ -118,14 +117,9 @@ async fn take_line(
                 Err(error) => tell(&format!("Invalid command {line} ({error})\n")),
             }
         }
-        Some("progress") => {
-            if watches.is_over() {
-                // Upstream asks for it on a stream without watches, where nobody listens.
-                let _ = client;
-            } else {
-                watches.ask_progress().await?;
-            }
-        }
+        // Without a watch nobody listens to the answer.
+        Some("progress") if watches.is_over() => {}
+        Some("progress") => watches.ask_progress().await?,
         Some(_) => tell(&format!("Invalid command {line} (only support watch)\n")),
     }
     Ok(None)

@@ -191,7 +191,7 @@ fn watch_json(reply: &pb::WatchResponse) -> Result<String, Failed> {
             format!("[{}]", events?.join(","))
         }
     };
-    let header = reply.header.as_ref().map_or(Ok("null".to_owned()), as_json)?;
+    let header = as_json(&reply.header.unwrap_or_default())?;
     let compact_revision = reply.compact_revision.to_string();
     Ok(Object::new()
         .raw("Header", &header)

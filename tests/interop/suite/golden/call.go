@@ -19,8 +19,8 @@ import (
 	"mainstay.dev/tests/interop/suite/harness"
 )
 
-// callLimit bounds one run of a tool. The check of performance takes a minute.
-const callLimit = 2 * time.Minute
+// callLimit bounds one run of a tool.
+const callLimit = 30 * time.Second
 
 // alarmMember is in the name of which alarms are raised.
 const alarmMember = 0xabc
@@ -46,6 +46,8 @@ type call struct {
 	alarm bool
 	// loose replaces all numbers and widths, for tables of sizes and indexes.
 	loose bool
+	// limit is for calls that take long.
+	limit time.Duration
 }
 
 // name is how messages and the list of differences call it.
@@ -70,6 +72,7 @@ func (c call) with(stdin string) call        { c.stdin = stdin; return c }
 func (c call) interruptedAt(out string) call { c.until = out; return c }
 func (c call) interruptedBy(key string) call { c.untilKey = key; return c }
 func (c call) loosely() call                 { c.loose = true; return c }
+func (c call) lasting(d time.Duration) call  { c.limit = d; return c }
 func (c call) underAlarm() call              { c.alarm = true; return c }
 func (c call) under(env ...string) call      { c.env = env; return c }
 func (c call) capturing(name, pattern string) call {
@@ -104,7 +107,7 @@ func (r result) String() string {
 
 // run makes a call.
 func (s *side) run(ctx context.Context, c call) (result, error) {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := context.WithTimeout(ctx, max(callLimit, c.limit))
 	defer cancel()
 	if c.alarm {
 		raise := &pb.AlarmRequest{Action: pb.AlarmRequest_ACTIVATE, MemberID: alarmMember, Alarm: pb.AlarmType_NOSPACE}
@@ -208,6 +211,9 @@ var more = []struct {
 	{regexp.MustCompile(`"(member_?[iI][dD]|cluster_?[iI][dD])":"?[0-9a-f]+"?`), `"$1":ID`},
 	{regexp.MustCompile(`took [0-9.]+[µm]?s`), "took TIME"},
 	{regexp.MustCompile(`took = [0-9.]+[µm]?s`), "took = TIME"},
+	// Leases of the server's choice.
+	{regexp.MustCompile(`"Lease" : \d{10,}`), `"Lease" : LEASE`},
+	{regexp.MustCompile(`(?m)^[0-9a-f]{16}$`), "LEASE"},
 	// Resolvers name the server that they asked, each its own way.
 	{regexp.MustCompile(`lookup (_[a-z-]+\._tcp\.[a-z.]+)[^\n]*? and lookup (_[a-z-]+\._tcp\.[a-z.]+)[^\n]*`), "lookup $1 and lookup $2"},
 	// The child of a lock sees its key and revision.

@@ -45,7 +45,7 @@ func tool() []call {
 	cs := []call{
 		alone(""), alone("--help"), alone("-h"), alone("help nosuch x"), alone("--help get"), alone("help member"), alone("member --help add"),
 		alone("version"), alone("options"), alone("ver"), alone("-w json version"), alone("-wjson version"), alone("-w=json version"), alone("--hex version extra"),
-		alone("nosuch"), alone("putt"), alone("e"), alone("Get"), alone("member nosuch"), alone("lease lis nosuch"), alone("--version"), alone("-x"), alone("-w"),
+		alone("nosuch"), alone("putt"), alone("e"), alone("Get"), alone("member nosuch"), ctl("lease lis nosuch"), alone("--version"), alone("-x"), alone("-w"),
 		alone("get --nosuch"), alone("get -x"), alone("get --limit"), alone("get --limit=x"), alone("get --limit=99999999999999999999"), alone("get ---a"), alone("get --=x"),
 		alone("get --prefix=maybe a"), alone("--hex=maybe get a"), alone("--dial-timeout=5 get a"), alone("--command-timeout=soon get a"), alone("lock --ttl=x a"),
 		alone("make-mirror --max-txn-ops=-1 x"), alone("--endpoints=a\"b get x"), alone("completion"), alone("completion nosuch"), alone("completion bash zsh"),
@@ -171,7 +171,7 @@ func watches() []call {
 		ctl("watch --from-key w --rev=1"), ctl("watch"), ctl("watch w --"), ctl("watch w x --prefix"), ctl("watch w --rev=x"),
 		ctl("watch --rev=1").under("ETCDCTL_WATCH_KEY=w").interruptedAt("3\n"), ctl("watch --rev=1").under("ETCDCTL_WATCH_KEY=w", "ETCDCTL_WATCH_RANGE_END=x").interruptedAt("4\n"),
 		ctl("watch w").under("ETCDCTL_WATCH_KEY=w"), ctl("watch w").under("ETCDCTL_WATCH_RANGE_END=w"), ctl("watch --rev=1 -- echo happened").under("ETCDCTL_WATCH_KEY=once").interruptedAt("happened\n"),
-		ctl("watch x -- echo happened").under("ETCDCTL_WATCH_KEY=once"), ctl("watch --rev=1 --prefix").arg("").interruptedAt("with space"),
+		ctl("watch x -- echo happened").under("ETCDCTL_WATCH_KEY=once"), ctl("watch --rev=1 --prefix").arg("").interruptedAt("one \"value\"\n"),
 		ctl("compaction"), ctl("compaction x"), ctl("compaction 10"), ctl("compaction 10"), ctl("compaction 100000"), ctl("compaction 15 --physical"), ctl("compaction 16 -w json"), ctl("compaction 1 2"),
 		ctl("watch w --rev=2"), ctl("watch w --rev=2 -w json"), ctl("watch w --rev=2 -w fields"), ctl("watch -i").with("watch w --rev=2\nwatch once --rev=20\n").interruptedAt("one"), ctl("get w --rev=2"),
 	}
@@ -180,10 +180,10 @@ func watches() []call {
 
 func leases() []call {
 	cs := []call{
-		ctl("lease"), ctl("lease grant"), ctl("lease grant x"), ctl("lease grant 9000000001"), ctl("lease grant 0"), ctl("lease revoke"), ctl("lease revoke xyz"), ctl("lease revoke 1234"),
+		ctl("lease"), ctl("lease grant"), ctl("lease grant x"), ctl("lease grant 9000000001"), ctl("lease grant 0").capturing("short", `lease ([0-9a-f]+) granted`), ctl("lease revoke {short}"), ctl("lease revoke"), ctl("lease revoke xyz"), ctl("lease revoke 1234"),
 		ctl("lease timetolive"), ctl("lease timetolive xyz"), ctl("lease timetolive 1234"), ctl("lease timetolive 1234 -w json"), ctl("lease keep-alive"), ctl("lease keep-alive xyz"),
 		ctl("lease keep-alive --once 1234"), ctl("lease keep-alive 1234"), ctl("lease keep-alive 1234 -w json"), ctl("lease list"), ctl("lease list -w json"),
-		ctl("lease grant 1000").capturing("lease", `lease ([0-9a-f]+) granted`), ctl("put leased 1 --lease={lease}"), ctl("get leased -w fields"), ctl("get leased -w fields --hex"), ctl("put leased2 2 --lease={lease}"),
+		ctl("lease grant 1000").capturing("lease", `lease ([0-9a-f]+) granted`), ctl("put leased 1 --lease={lease}"), ctl("get leased -w fields"), ctl("get leased -w fields --hex"),
 		ctl("lease keep-alive {lease}").interruptedAt("keepalived"),
 	}
 	for _, f := range formats {
@@ -251,7 +251,7 @@ func maintenance() []call {
 	}
 	cs = append(cs, ctl("alarm disarm"), ctl("alarm disarm -w fields").underAlarm(), ctl("alarm disarm -w json").underAlarm(), ctl("alarm list"), ctl("put foo x"),
 		ctl("snapshot"), ctl("snapshot save"), ctl("snapshot save a b"), ctl("snapshot save {dir}/snapshot.db"), ctl("snapshot save {dir}/snapshot.db --command-timeout=30s -w json"), ctl("snapshot save {dir}/none/snapshot.db"),
-		ctl("snapshot save {dir}"), alone("snapshot save {dir}/x --endpoints={endpoint},{endpoint}"),
+		ctl("snapshot save {dir}"), ctl("snapshot status {dir}/snapshot.db"), alone("snapshot save {dir}/x --endpoints={endpoint},{endpoint}"),
 		ctl("move-leader"), ctl("move-leader xyz"), ctl("move-leader 1234"), ctl("check"), ctl("check perf --load=x"), ctl("check datascale --load=x"), ctl("check datascale --prefix=key/"), ctl("check perf --prefix=key/"),
 		ctl("downgrade"), ctl("downgrade validate"), ctl("downgrade validate").arg(""), ctl("downgrade validate 3.6 3.5"), ctl("downgrade validate nonsense"), ctl("downgrade validate 3.5"), ctl("downgrade enable"), ctl("downgrade enable 3.5.0"), ctl("downgrade cancel"))
 	for _, f := range formats {
@@ -262,8 +262,7 @@ func maintenance() []call {
 
 func mirror() []call {
 	return []call{
-		ctl("make-mirror"), ctl("make-mirror a b"), ctl("make-mirror {endpoint} --prefix=key/ --dest-prefix=copy/").interruptedBy("copy/key/11"),
-		ctl("get --prefix copy/"), ctl("make-mirror {endpoint} --no-dest-prefix --dest-prefix=x"), ctl("make-mirror {endpoint} --prefix=key/ --dest-prefix=copy/").interruptedBy("copy/11"),
+		ctl("make-mirror"), ctl("make-mirror a b"), ctl("make-mirror {endpoint} --no-dest-prefix --dest-prefix=x"), ctl("make-mirror {endpoint} --prefix=key/ --dest-prefix=copy/").interruptedBy("copy/11"),
 		ctl("get --prefix copy/"), ctl("make-mirror {endpoint} --prefix=w --dest-prefix=m --rev=2"), ctl("del --prefix copy/"),
 		ctl("make-mirror {endpoint} --dest-cert=/nosuch"), ctl("make-mirror {endpoint} --dest-user=u:p --rev=2"),
 	}
@@ -304,7 +303,7 @@ func users() []call {
 		ctl("get a").under("ETCDCTL_USER=root:rootpw"), ctl("get a").under("ETCDCTL_USER=root", "ETCDCTL_PASSWORD=rootpw"), ctl("--auth-jwt-token=nonsense get a"), ctl("--user=root: get a"),
 		root("get a"), root("auth status"), root("user get root"), root("role get root"), root("role get root -w fields"), root("endpoint status").loosely(), root("endpoint health"), root("lease list").loosely(),
 		alice("get key/ --prefix --keys-only"), alice("get a"), alice("put own mine"), alice("put key/03 x"), alice("put zz 1"), alice("user list"), alice("user get alice"), alice("user get root"),
-		alice("endpoint health"), alice("watch key/ --prefix --rev=60").interruptedAt("PUT"), alice("watch zz"), alice("watch zz -w json"), alice("txn").with("value(\"key/04\") = \"x\"\n\nput own 2\n\nput a 1\n\n"),
+		alice("endpoint health"), alice("watch key/ --prefix --rev=20").interruptedAt("key/11\nvalue-0\n"), alice("watch zz"), alice("watch zz -w json"), alice("txn").with("value(\"key/04\") = \"x\"\n\nput own 2\n\nput a 1\n\n"),
 		alice("lock own echo inside"), alice("member list").loosely(), alice("snapshot save {dir}/denied.db"), alice("defrag"), alice("compaction 70"), alice("alarm disarm"), alice("make-mirror {endpoint} --prefix=zz"),
 		root("role revoke-permission readers own"), alice("put own again"), root("role delete readers"), alice("get key/04"),
 		root("user revoke-role root root"), root("user delete root"), root("user delete alice"), root("user delete alice"), alice("get key/04"), root("auth disable"), ctl("auth status").loosely(), ctl("get own"),

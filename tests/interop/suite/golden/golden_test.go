@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"mainstay.dev/tests/interop/suite/harness"
 )
@@ -43,7 +44,7 @@ func TestCheckPerf(t *testing.T) {
 	t.Parallel()
 	etcd := harness.MustEtcd(t, "3.7")
 	s := serve(t, ours(t, "etcdctl"), etcd)
-	r, err := s.run(t.Context(), ctl("check perf --auto-compact --auto-defrag"))
+	r, err := s.run(t.Context(), ctl("check perf --auto-compact --auto-defrag").lasting(2*time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,11 @@ func TestCheckPerf(t *testing.T) {
 			t.Errorf("there is no %q in %s", line, r)
 		}
 	}
-	if r, err := s.run(t.Context(), ctl("get --prefix /etcdctl-check-perf/ --keys-only")); err != nil || r.stdout != "" {
+	r, err = s.run(t.Context(), ctl("check datascale --auto-compact --auto-defrag").lasting(2*time.Minute))
+	if err != nil || r.exit != 0 || !strings.Contains(r.stdout, "PASS: Approximate system memory used: SIZE.\n") {
+		t.Errorf("%v, %s", err, r)
+	}
+	if r, err := s.run(t.Context(), ctl("get --prefix /etcdctl-check- --keys-only")); err != nil || r.stdout != "" {
 		t.Errorf("keys are left: %v, %s", err, r)
 	}
 }
@@ -69,7 +74,7 @@ func TestDifferencesAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.words["flag"], b.words["flag"] = "--nosuch", "--neither"
-	a.words["file"], b.words["file"] = "/nosuch/a", "{dir}/a"
+	a.words["file"], b.words["file"] = "/nosuch/a", b.words["dir"]+"/a"
 	table := []call{ctl("get only-here"), ctl("get a {flag}"), ctl("snapshot save {file}"), ctl("version"), ctl("get absent")}
 	differ := different(t, a, b, table)
 	var names []string

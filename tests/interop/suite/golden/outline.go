@@ -28,6 +28,7 @@ func outline(page string) string {
 			started, section = true, line
 			keep(line)
 		case !started:
+		case line == "" && section == "Examples:":
 		case !indented:
 			if line != "" {
 				section = line
