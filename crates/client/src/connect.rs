@@ -17,7 +17,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsConnector;
 use tonic::transport::Channel;
@@ -86,7 +86,7 @@ impl Door {
         if let Some(channel) = channel.as_ref() {
             return Ok(channel.clone());
         }
-        let builder = Channel::from_shared(self.endpoint.to_string())
+        let builder = Channel::from_shared(self.endpoint.url())
             .map_err(|_| format!("{} cannot be part of a URL", self.endpoint))?
             .connect_timeout(settings.dial_timeout)
             .http2_keep_alive_interval(settings.keepalive_time)
@@ -126,9 +126,15 @@ async fn open(
     patience: Duration,
 ) -> io::Result<Box<dyn Io>> {
     let opened = async {
-        let socket = TcpStream::connect(&endpoint.authority).await?;
-        socket.set_nodelay(true)?;
-        let Some(tls) = tls else { return Ok(Box::new(socket) as Box<dyn Io>) };
+        let socket: Box<dyn Io> = match &endpoint.socket {
+            Some(path) => Box::new(UnixStream::connect(path).await?),
+            None => {
+                let socket = TcpStream::connect(&endpoint.authority).await?;
+                socket.set_nodelay(true)?;
+                Box::new(socket)
+            }
+        };
+        let Some(tls) = tls else { return Ok(socket) };
         let name = ServerName::try_from(name).map_err(io::Error::other)?;
         Ok(Box::new(tls.connect(name, socket).await?) as Box<dyn Io>)
     };

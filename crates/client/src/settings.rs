@@ -7,7 +7,7 @@ use crate::Tls;
 /// How to reach a cluster.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `http://HOST:PORT`, `https://HOST:PORT` or `HOST:PORT`.
+    /// `http://HOST:PORT`, `https://HOST:PORT`, `HOST:PORT`, `unix://FILE` or `unixs://FILE`.
     pub endpoints: Vec<String>,
     /// Whether endpoints without a scheme speak TLS.
     pub secure: bool,

@@ -61,6 +61,23 @@ fn the_next_endpoint_answers_for_one_that_is_gone() {
 }
 
 #[test]
+fn sockets_in_the_file_system_are_endpoints() {
+    with_server(&[], async |address| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("m1");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = tokio::net::TcpStream::connect(&address).await.unwrap();
+            tokio::io::copy_bidirectional(&mut client, &mut server).await
+        });
+        let client = open(&format!("unix://{}", path.display())).await;
+        client.put(put("a", "1")).await.unwrap();
+        assert_eq!(client.range(key("a")).await.unwrap().count, 1);
+    });
+}
+
+#[test]
 fn reads_are_asked_again_and_writes_never() {
     with_server(&[], async |address| {
         let relay = Relay::to(&address).await;

@@ -4,7 +4,7 @@ use proto::etcdserverpb::{self as pb, AlarmType};
 use telemetry::log::size;
 use types::go_json::Object;
 
-use super::{Fields, Format, NO_FIELDS, Printer, as_json, line, table};
+use super::{Fields, Format, NO_FIELDS, Printer, as_json, hex::hex_members, line, table};
 use crate::{
     fail::{Done, Failed},
     output::{say, tell},
@@ -315,50 +315,4 @@ fn status_fields(fields: &mut Fields, one: &Told<pb::StatusResponse>) {
     fields.quoted("DowngradeTargetVersion", &downgrade.target_version);
     fields.plain("DowngradeEnabled", downgrade.enabled);
     fields.gap();
-}
-
-/// Members as JSON with hexadecimal ids.
-fn hex_members(
-    header: Option<&pb::ResponseHeader>,
-    new: Option<&pb::Member>,
-    members: &[pb::Member],
-) -> String {
-    let mut json = Object::new();
-    json = match header {
-        None => json.raw("header", "null"),
-        Some(header) => {
-            let mut inner = Object::new()
-                .string("cluster_id", &format!("{:x}", header.cluster_id))
-                .string("member_id", &format!("{:x}", header.member_id));
-            if header.revision != 0 {
-                inner = inner.raw("revision", &header.revision.to_string());
-            }
-            if header.raft_term != 0 {
-                inner = inner.number("raft_term", header.raft_term);
-            }
-            json.raw("header", &inner.finish())
-        }
-    };
-    if let Some(member) = new {
-        json = json.raw("member", &hex_member(member));
-    }
-    let members: Vec<_> = members.iter().map(hex_member).collect();
-    json.raw("members", &format!("[{}]", members.join(","))).finish()
-}
-
-fn hex_member(member: &pb::Member) -> String {
-    let mut json = Object::new().string("ID", &format!("{:x}", member.id));
-    if !member.name.is_empty() {
-        json = json.string("name", &member.name);
-    }
-    if !member.peer_ur_ls.is_empty() {
-        json = json.strings("peerURLs", &member.peer_ur_ls);
-    }
-    if !member.client_ur_ls.is_empty() {
-        json = json.strings("clientURLs", &member.client_ur_ls);
-    }
-    if member.is_learner {
-        json = json.bool("isLearner", true);
-    }
-    json.finish()
 }

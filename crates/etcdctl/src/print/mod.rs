@@ -3,6 +3,7 @@
 mod auth;
 mod cluster;
 mod fields;
+mod hex;
 mod kv;
 mod lease;
 mod table;
