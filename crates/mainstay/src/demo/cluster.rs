@@ -35,7 +35,7 @@ const START_TIME: Duration = Duration::from_secs(60);
 const DEATH: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 /// Puts that wait for an answer.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 1024;
 
 /// Runs until it is over.
 pub(super) fn run(plan: &Plan) -> Result<()> {
