@@ -107,11 +107,13 @@ impl World {
                 (locker.lease, locker.ttl) = (grant.id, grant.ttl);
                 locker.until = counts_until(called.at, grant.ttl, drift);
             }
-            (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed))) if renewed.id == locker.lease => {
-                if renewed.ttl > 0 && self.history.model.leases.contains_key(&renewed.id) {
-                    locker.until = locker.until.max(counts_until(called.at, renewed.ttl, drift));
-                    self.locks.renewed(locker.lock, locker.token, locker.until);
-                }
+            (Ask::KeepAlive(_), Ok(Answer::KeepAlive(renewed)))
+                if renewed.id == locker.lease
+                    && renewed.ttl > 0
+                    && self.history.model.leases.contains_key(&renewed.id) =>
+            {
+                locker.until = locker.until.max(counts_until(called.at, renewed.ttl, drift));
+                self.locks.renewed(locker.lock, locker.token, locker.until);
             }
             (Ask::Txn(_), Ok(Answer::Txn(answer))) => {
                 locker.token = if answer.succeeded {

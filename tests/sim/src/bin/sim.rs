@@ -178,8 +178,8 @@ fn tell_failure(args: &Args, failure: &Failure) {
 /// Tries mutants until each is found, and says how long that took. What a seed finds without the mutant, too, is not counted.
 fn try_mutants(args: &Args, names: &[String]) -> ExitCode {
     let mut missed = false;
-    for name in names.iter().cloned() {
-        sim::choose_mutant(&name);
+    for name in names {
+        sim::choose_mutant(name);
         let begun = processor_time().unwrap_or_default();
         let (total, result) = run_all(args);
         let took = processor_time().unwrap_or_default().saturating_sub(begun).as_secs_f64();
