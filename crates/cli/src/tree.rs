@@ -259,7 +259,7 @@ static REVOKE: Command<Run> = Command {
 
 static LOCK: Command<Run> = Command {
     name: "lock",
-    usage: "NAME [COMMAND...]",
+    usage: "NAME [-- COMMAND...]",
     short: "Hold a lock until interrupted, or while a command runs",
     long: "Hold a lock until interrupted, or while a command runs. The command gets MAINSTAY_LOCK_KEY and \
            MAINSTAY_LOCK_REVISION, the fencing token, and is ended when the lock is lost.",

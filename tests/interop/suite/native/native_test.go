@@ -82,7 +82,7 @@ func TestCommands(t *testing.T) {
 		{args: "txn if size l = 0 then get l", code: 2, stderr: []string{"nothing is compared by"}},
 		{args: "lease get 12", code: 1, stderr: []string{"there is no lease 12"}},
 		{args: "lease grant soon", code: 2, stderr: []string{"is no time"}},
-		{args: "lock name sh -c exit\\ $(test\\ $MAINSTAY_LOCK_REVISION\\ -gt\\ 1\\ &&\\ echo\\ 7)", code: 7},
+		{args: "lock name -- sh -c exit\\ $(test\\ $MAINSTAY_LOCK_REVISION\\ -gt\\ 1\\ &&\\ echo\\ 7)", code: 7},
 		{args: "health", stdout: []string{"healthy"}},
 		{args: "status", stdout: []string{"healthy · 1/1 members · can lose 0", "leader"}},
 		{args: "member list", stdout: []string{"voter"}},
