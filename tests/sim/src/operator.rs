@@ -16,6 +16,11 @@ use crate::{
 /// Members are added up to so many beyond the first.
 const MEMBERS_MORE: usize = 2;
 
+/// The name of the machine that a peer URL leads to.
+fn name_in(url: &str) -> String {
+    url.trim_start_matches("http://").trim_end_matches(":2380").to_string()
+}
+
 impl World {
     /// The operator looks.
     pub(crate) fn operate(&mut self) {
@@ -85,7 +90,7 @@ impl World {
             if self.machines.iter().any(|machine| peer_url(&machine.name) == *url) {
                 continue;
             }
-            let name = url.trim_start_matches("http://").trim_end_matches(":2380").to_string();
+            let name = name_in(url);
             let mut machine = self.joining(name, cluster, members);
             machine.id = MemberId(member.id);
             self.machines.push(machine);
@@ -101,8 +106,8 @@ impl World {
         let address =
             |member: &pb::Member| PeerAddress { id: MemberId(member.id), urls: member.peer_ur_ls.clone() };
         let pair = |member: &pb::Member| {
-            let name = if member.name.is_empty() { &name } else { &member.name };
-            format!("{name}={}", member.peer_ur_ls[0])
+            // Those that have not started yet have not said their names.
+            format!("{}={}", name_in(&member.peer_ur_ls[0]), member.peer_ur_ls[0])
         };
         let initial: Vec<String> = members.iter().map(pair).collect();
         let running = RunningCluster {
