@@ -7,19 +7,13 @@ mod cluster;
 use std::{net::TcpListener, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use bytes::{Buf, Bytes, BytesMut};
+use client::{Client, Settings, Watches};
 use cmdline::{Flag, Flags, Kind};
-use h2::{RecvStream, client::SendRequest};
-use http::{Method, Request, Version};
-use prost::Message;
 use proto::{
-    etcdserverpb::{
-        PutRequest, PutResponse, RangeRequest, RangeResponse, WatchCreateRequest, WatchRequest,
-        WatchResponse, watch_request::RequestUnion,
-    },
+    etcdserverpb::{PutRequest, RangeRequest, ResponseHeader, WatchCreateRequest},
     mvccpb::event::EventType,
 };
-use tokio::{net::TcpStream, runtime, task::LocalSet};
+use tokio::runtime;
 
 use crate::{
     corruption::Checks,
@@ -86,8 +80,8 @@ fn one(stay: bool) -> Result<ExitCode> {
     let checks = Checks::default();
     let running = Running::start(Plan { node, peers: None, checks, network })?;
     println!("a member serves {client_url} from {}", dir.0.display());
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, show(&client))?;
+    // The runtime goes with its connections: the member would wait for them when it stops.
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(show(&client))?;
     if stay {
         println!("it goes on serving; press Ctrl-C to stop it, for example after:");
         println!("  etcdctl --endpoints={client_url} get --prefix greeting");
@@ -100,30 +94,28 @@ fn one(stay: bool) -> Result<ExitCode> {
 
 /// A put, a get, and a watch that sees both what was and what comes.
 async fn show(address: &str) -> Result<()> {
-    let client = Client::connect(address).await?;
+    let client =
+        Client::open(&Settings { endpoints: vec![address.to_owned()], ..Settings::default() }).await?;
     let put = |value: &'static str| PutRequest {
         key: "greeting".into(),
         value: value.into(),
         ..Default::default()
     };
-    let reply: PutResponse = client.unary("/etcdserverpb.KV/Put", &put("hello")).await?;
+    let reply = client.put(put("hello")).await?;
     println!("put    greeting = hello      at revision {}", revision(reply.header.as_ref()));
 
-    let range = RangeRequest { key: "greeting".into(), ..Default::default() };
-    let reply: RangeResponse = client.unary("/etcdserverpb.KV/Range", &range).await?;
+    let reply = client.range(RangeRequest { key: "greeting".into(), ..Default::default() }).await?;
     let kv = reply.kvs.first().context("the key that was put is not there")?;
     ensure!(kv.value == "hello", "the value is another one");
     println!("get    greeting = {}      at revision {}", text(&kv.value), revision(reply.header.as_ref()));
 
-    let create =
-        WatchCreateRequest { key: "greeting".into(), start_revision: kv.mod_revision, ..Default::default() };
-    let create = WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) };
-    let mut watch = client.open("/etcdserverpb.Watch/Watch", &create, false).await?;
-    let _: PutResponse = client.unary("/etcdserverpb.KV/Put", &put("hello, world")).await?;
+    let mut watches = Watches::new(&client, true);
+    let start_revision = kv.mod_revision;
+    watches.add(WatchCreateRequest { key: "greeting".into(), start_revision, ..Default::default() }).await;
+    client.put(put("hello, world")).await?;
     let mut seen = 0;
     while seen < 2 {
-        let reply: WatchResponse = watch.next().await?;
-        for event in reply.events {
+        for event in watches.next().await?.reply.events {
             let what = if event.r#type() == EventType::Put { "put" } else { "delete" };
             let kv = event.kv.context("an event without a pair")?;
             println!(
@@ -138,79 +130,12 @@ async fn show(address: &str) -> Result<()> {
     Ok(())
 }
 
-fn revision(header: Option<&proto::etcdserverpb::ResponseHeader>) -> i64 {
+fn revision(header: Option<&ResponseHeader>) -> i64 {
     header.map_or(0, |header| header.revision)
 }
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// As little of a gRPC client as a demonstration needs.
-struct Client {
-    sender: SendRequest<Bytes>,
-    address: String,
-}
-
-impl Client {
-    async fn connect(address: &str) -> Result<Client> {
-        let (sender, connection) = h2::client::handshake(TcpStream::connect(address).await?).await?;
-        tokio::task::spawn_local(async move {
-            // Ends with the demonstration.
-            let _ = connection.await;
-        });
-        Ok(Client { sender, address: address.to_string() })
-    }
-
-    async fn unary<R: Message + Default>(&self, path: &str, message: &impl Message) -> Result<R> {
-        self.open(path, message, true).await?.next().await
-    }
-
-    /// Sends one message; the request stays open unless it is the `last`.
-    async fn open(&self, path: &str, message: &impl Message, last: bool) -> Result<Replies> {
-        let request = Request::builder()
-            .method(Method::POST)
-            .version(Version::HTTP_2)
-            .uri(format!("http://{}{path}", self.address))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())?;
-        let (response, mut stream) = self.sender.clone().ready().await?.send_request(request, false)?;
-        let mut framed = BytesMut::from(&[0][..]);
-        framed.extend_from_slice(&u32::try_from(message.encoded_len())?.to_be_bytes());
-        message.encode(&mut framed)?;
-        stream.send_data(framed.freeze(), last)?;
-        let body = response.await?.into_body();
-        Ok(Replies { body, bytes: BytesMut::new(), _request: stream })
-    }
-}
-
-/// The messages of one call.
-struct Replies {
-    body: RecvStream,
-    bytes: BytesMut,
-    /// Dropping it would reset the call.
-    _request: h2::SendStream<Bytes>,
-}
-
-/// Flag and length before each message.
-const PREFIX_LEN: usize = 5;
-
-impl Replies {
-    async fn next<R: Message + Default>(&mut self) -> Result<R> {
-        loop {
-            if self.bytes.len() >= PREFIX_LEN {
-                let len = u32::from_be_bytes(self.bytes[1..PREFIX_LEN].try_into()?) as usize;
-                if self.bytes.len() >= PREFIX_LEN + len {
-                    self.bytes.advance(PREFIX_LEN);
-                    return Ok(R::decode(self.bytes.split_to(len).freeze())?);
-                }
-            }
-            let chunk = self.body.data().await.context("the call ended without an answer")??;
-            self.body.flow_control().release_capacity(chunk.len())?;
-            self.bytes.extend_from_slice(&chunk);
-        }
-    }
 }
 
 fn free_address() -> Result<String> {
