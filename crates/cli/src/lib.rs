@@ -10,6 +10,7 @@ mod fail;
 mod kv;
 mod man;
 mod output;
+mod progress;
 mod tree;
 mod yaml;
 

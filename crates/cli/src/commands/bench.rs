@@ -2,7 +2,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, IsTerminal, Write},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -16,6 +15,7 @@ use crate::{
     context::Context,
     fail::{Done, Failed},
     output::{self, Row},
+    progress::Progress,
 };
 
 /// What is asked.
@@ -63,37 +63,6 @@ impl Times {
     /// Milliseconds with two digits behind the point.
     pub(super) fn ms(time: Duration) -> f64 {
         (time.as_secs_f64() * 1e5).round() / 100.0
-    }
-}
-
-/// A bar on a terminal, and nothing elsewhere.
-pub(super) struct Progress {
-    done: usize,
-    total: usize,
-    next: Option<Instant>,
-}
-
-impl Progress {
-    pub(super) fn new(total: usize) -> Progress {
-        Progress { done: 0, total, next: io::stderr().is_terminal().then(Instant::now) }
-    }
-
-    pub(super) fn step(&mut self) {
-        self.done += 1;
-        if self.next.is_some_and(|next| next <= Instant::now()) {
-            self.next = Some(Instant::now() + Duration::from_millis(100));
-            let full = self.done * 30 / self.total;
-            let bar = format!("{}{}", "=".repeat(full), " ".repeat(30 - full));
-            let _ = write!(io::stderr(), "\r[{bar}] {} of {}", self.done, self.total);
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.next.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
     }
 }
 
@@ -173,6 +142,7 @@ pub(crate) async fn run(context: Context, kind: Kind) -> Done {
     }
     let local = LocalSet::new();
     let ran = local.run_until(drive(Rc::clone(&load), first.clone(), all, in_flight)).await;
+    load.progress.borrow_mut().wipe();
     let (elapsed, failed) = match ran {
         Ok(elapsed) => (elapsed, None),
         Err(failed) => (Duration::ZERO, Some(failed)),
@@ -237,7 +207,7 @@ async fn work(load: Rc<Load>, client: Client, own: usize) -> Done {
             }
         }
         load.times.borrow_mut().add(begun.elapsed());
-        load.progress.borrow_mut().step();
+        load.progress.borrow_mut().add(1);
     }
     Ok(())
 }

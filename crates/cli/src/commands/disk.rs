@@ -9,11 +9,12 @@ use std::{
 
 use serde_json::json;
 
-use super::bench::{Progress, Times};
+use super::bench::Times;
 use crate::{
     context::Context,
     fail::{Done, Failed, UNHEALTHY},
     output::{self, Row},
+    progress::Progress,
 };
 
 /// etcd's own advice for the 99th percentile of syncs of its log.
@@ -44,7 +45,7 @@ pub(crate) async fn run(context: Context) -> Done {
         let one = Instant::now();
         log.write_all(&block).and_then(|()| log.sync_data()).map_err(failed)?;
         times.add(one.elapsed());
-        progress.step();
+        progress.add(1);
     }
     drop(progress);
     let rate = count as f64 / begun.elapsed().as_secs_f64();

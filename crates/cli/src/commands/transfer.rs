@@ -14,6 +14,7 @@ use crate::{
     fail::{Done, Failed},
     kv::{self, Span},
     output::{self, Row, shown},
+    progress::Progress,
 };
 
 /// Puts in one transaction, and bytes of them: servers have limits.
@@ -28,6 +29,8 @@ pub(crate) async fn export(context: Context) -> Done {
     let span = if key.is_empty() { all } else { Span { end: client::prefix_end(&key), key } };
     let client = context.connect().await?;
     let request = pb::RangeRequest { revision: context.flags.int("rev"), ..span.request() };
+    let total = client.range(pb::RangeRequest { count_only: true, ..request.clone() }).await?.count;
+    let mut progress = Progress::beside_output(usize::try_from(total).unwrap_or(0));
     let mut count = 0;
     let revision = kv::pages(&client, request, 0, |pairs| {
         let mut text = String::new();
@@ -36,9 +39,11 @@ pub(crate) async fn export(context: Context) -> Done {
             text.push_str(&format!("{}\n", Value::Object(row.fields)));
         }
         count += pairs.len() as i64;
+        progress.add(pairs.len());
         output::say(text)
     })
     .await?;
+    progress.wipe();
     output::tell(&format!("{} at revision {revision}\n", output::count(count, "key")));
     Ok(())
 }
