@@ -57,7 +57,7 @@ fn commands_that_are_not_there_say_so() {
     if binary::is_etcd() {
         return;
     }
-    for command in ["gateway", "grpc-proxy", "etcdctl", "etcdutl"] {
+    for command in ["gateway", "grpc-proxy"] {
         let exit = run_command(Command::new(binary::mainstay()).arg(command));
         assert_eq!(exit.code, Some(2), "{command}");
         assert!(exit.stderr.starts_with(&format!("{command} is not there yet")), "{exit:?}");
