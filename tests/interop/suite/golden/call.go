@@ -214,6 +214,8 @@ var more = []struct {
 	// Leases of the server's choice.
 	{regexp.MustCompile(`"Lease" : \d{10,}`), `"Lease" : LEASE`},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{16}$`), "LEASE"},
+	// The id of a member that was added is made of the time, too.
+	{regexp.MustCompile(`(?m)^[0-9a-f]{10,16}, unstarted, `), "ID, unstarted, "},
 	// Resolvers name the server that they asked, each its own way.
 	{regexp.MustCompile(`lookup (_[a-z-]+\._tcp\.[a-z.]+)[^\n]*? and lookup (_[a-z-]+\._tcp\.[a-z.]+)[^\n]*`), "lookup $1 and lookup $2"},
 	// The child of a lock sees its key and revision.

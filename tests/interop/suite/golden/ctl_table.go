@@ -162,7 +162,7 @@ func watches() []call {
 		ctl("watch --prefix key/ --rev=1").interruptedAt("key/11\nvalue-0\n"),
 		ctl("watch -i").with("watch w --rev=1\n").interruptedAt("3\n"), ctl("watch -i").with("watch --prefix w --rev=1 --prev-kv\n").interruptedAt("4\n"),
 		ctl("watch -i").with("watch nothing\nprogress\n").interruptedAt("progress notify"), ctl("watch -i").with("nosuch\nwatch\n\n"), ctl("watch -i").with("watch a --nosuch\n"),
-		ctl("watch -i").with("watch a b --prefix\nwatch w --rev=1\n").interruptedAt("3\n"), ctl("watch -i").with("watch w --rev=1 -- echo seen\n").interruptedAt("3\nseen\n"), ctl("watch -i").with("watch a --\n"),
+		ctl("watch -i").with("watch a b --prefix\nwatch w --rev=1\n").interruptedAt("3\n"), ctl("watch -i").with("watch w --rev=1 -- echo seen\n").interruptedAt("3\nseen\nseen\nseen\nseen\n"), ctl("watch -i").with("watch a --\n"),
 		ctl("watch -i").with("watch --rev=1\n").under("ETCDCTL_WATCH_KEY=w").interruptedAt("3\n"), ctl("watch -i").with("watch w\n").under("ETCDCTL_WATCH_KEY=w"),
 		ctl("watch nothing --progress-notify").interruptedAt("progress notify"), ctl("watch nothing --progress-notify -w json").interruptedAt("Header"),
 		ctl("put once").arg("one \"value\""), ctl("watch once --rev=1 -- echo happened").interruptedAt("happened\n"),
