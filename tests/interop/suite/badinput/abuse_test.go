@@ -1,6 +1,7 @@
 package badinput
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -64,10 +65,14 @@ func TestMain(m *testing.M) {
 	}
 	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19)
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan int, attackers)
+	done, begun := make(chan int, attackers), make(chan struct{}, attackers)
 	for range attackers {
-		go func() { done <- attackUntilEnd(ctx, addr, attacks[name]) }()
+		go func() { done <- attackUntilEnd(ctx, addr, attacks[name], begun) }()
 	}
+	for range attackers {
+		<-begun
+	}
+	fmt.Println("begun")
 	// Whoever started it closes its input.
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	cancel()
@@ -79,10 +84,14 @@ func TestMain(m *testing.M) {
 }
 
 // attackUntilEnd counts the connections it has needed.
-func attackUntilEnd(ctx context.Context, addr string, attack attack) int {
-	rounds := 0
+func attackUntilEnd(ctx context.Context, addr string, attack attack, begun chan<- struct{}) int {
+	rounds, told := 0, false
 	for ; ctx.Err() == nil; rounds++ {
 		if conn, err := net.Dial("tcp", addr); err == nil {
+			if !told {
+				begun <- struct{}{}
+				told = true
+			}
 			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			attack(ctx, conn)
 			stop()
@@ -105,20 +114,28 @@ func TestAbuse(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var output strings.Builder
-			attacker.Stdout, attacker.Stderr = &output, &output
+			stdout, err := attacker.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			attacker.Stderr = os.Stderr
 			if err := attacker.Start(); err != nil {
 				t.Fatal(err)
+			}
+			output := bufio.NewReader(stdout)
+			if line, err := output.ReadString('\n'); line != "begun\n" {
+				t.Fatalf("%q, %v", line, err)
 			}
 			during := latency(t, s)
 			grown := resident(t, s) - memory
 			_ = input.Close()
+			line, _ := output.ReadString('\n')
 			if err := attacker.Wait(); err != nil {
-				t.Errorf("the attacker: %v\n%s", err, output.String())
+				t.Errorf("the attacker: %v", err)
 			}
-			rounds, err := strconv.Atoi(strings.TrimSpace(output.String()))
+			rounds, err := strconv.Atoi(strings.TrimSpace(line))
 			if err != nil || rounds < attackers {
-				t.Errorf("%q connections, %v: that was no attack", output.String(), err)
+				t.Errorf("%q connections, %v: that was no attack", line, err)
 			}
 			t.Logf("p99 %v before, %v during %d connections, %d KiB more", before, during, rounds, grown>>10)
 			judge(t, before, during, grown, 0)
