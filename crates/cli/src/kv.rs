@@ -102,12 +102,13 @@ impl Span {
     }
 }
 
-/// Reads a range page by page at one revision, and hands each page over; `limit` 0 for all. Gives the revision.
+/// Reads a range page by page at one revision, and hands each page over, with the number of keys from its first one on;
+/// `limit` 0 for all. Gives the revision.
 pub(crate) async fn pages(
     client: &Client,
     mut request: pb::RangeRequest,
     limit: i64,
-    mut page: impl FnMut(Vec<KeyValue>) -> Done,
+    mut page: impl FnMut(Vec<KeyValue>, i64) -> Done,
 ) -> Done<i64> {
     let mut left = if limit > 0 { limit } else { i64::MAX };
     loop {
@@ -118,7 +119,7 @@ pub(crate) async fn pages(
         }
         left -= reply.kvs.len() as i64;
         let last = reply.kvs.last().map(|kv| kv.key.to_vec());
-        page(reply.kvs)?;
+        page(reply.kvs, reply.count)?;
         match last {
             Some(mut next) if reply.more && left > 0 => {
                 next.push(0);

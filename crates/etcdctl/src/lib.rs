@@ -7,7 +7,6 @@ mod commands;
 mod connect;
 mod context;
 mod fail;
-mod interrupt;
 mod output;
 mod password;
 mod print;

@@ -165,10 +165,9 @@ async fn drive(load: Rc<Load>, first: Client, all: Vec<Client>, in_flight: usize
     for client in all {
         // Who watches waits for each event before the next put.
         let streams = if load.kind == Kind::Watch { 1 } else { in_flight };
-        for number in 0..streams {
+        for _ in 0..streams {
             let (load, client) = (Rc::clone(&load), client.clone());
-            let own = workers.len() * in_flight + number;
-            workers.push(tokio::task::spawn_local(work(load, client, own)));
+            workers.push(tokio::task::spawn_local(work(load, client, workers.len())));
         }
     }
     for worker in workers {

@@ -32,7 +32,7 @@ pub(crate) async fn get(context: Context) -> Done {
     // A single value goes out as it is: so it can be piped.
     let bare = span.is_one() && !keys_only;
     let (mut rows, mut found) = (Vec::new(), false);
-    kv::pages(&client, request, limit, |pairs| {
+    kv::pages(&client, request, limit, |pairs, _| {
         found |= !pairs.is_empty();
         for pair in pairs {
             match context.format {

@@ -2,9 +2,8 @@
 
 use std::process::{ExitStatus, Stdio};
 
-use client::{Client, Election, Mutex, Observer, Session};
+use client::{Client, Election, Interrupt, Mutex, Observer, Session};
 use serde_json::json;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     context::Context,
@@ -13,25 +12,8 @@ use crate::{
     output::{self, Row, shown},
 };
 
-/// Interrupt and termination, which end nothing by themselves from now on.
-struct Interrupt {
-    int: Signal,
-    term: Signal,
-}
-
-impl Interrupt {
-    fn new() -> Done<Interrupt> {
-        let open =
-            |kind| signal(kind).map_err(|error| Failed::new(format!("signals cannot be had: {error}")));
-        Ok(Interrupt { int: open(SignalKind::interrupt())?, term: open(SignalKind::terminate())? })
-    }
-
-    async fn wait(&mut self) {
-        tokio::select! {
-            _ = self.int.recv() => {}
-            _ = self.term.recv() => {}
-        }
-    }
+fn interrupt() -> Done<Interrupt> {
+    Interrupt::new().map_err(|error| Failed::new(format!("signals cannot be had: {error}")))
 }
 
 async fn session(context: &Context, client: &Client) -> Done<Session> {
@@ -51,7 +33,7 @@ fn lost(what: &str) -> Failed {
 pub(crate) async fn lock(context: Context) -> Done {
     let client = context.connect_patiently().await?;
     let session = session(&context, &client).await?;
-    let mut interrupt = Interrupt::new()?;
+    let mut interrupt = interrupt()?;
     let mutex = tokio::select! {
         locked = Mutex::lock(&session, context.arg(0)) => locked?,
         () = interrupt.wait() => {
@@ -128,7 +110,7 @@ pub(crate) async fn elect(context: Context) -> Done {
 
 async fn campaign(context: &Context, client: &Client, value: &str) -> Done {
     let session = session(context, client).await?;
-    let mut interrupt = Interrupt::new()?;
+    let mut interrupt = interrupt()?;
     let election = tokio::select! {
         candidate = Election::campaign(&session, context.arg(0), value) => candidate?,
         () = interrupt.wait() => return Err(Failed::new("not elected: interrupted")),

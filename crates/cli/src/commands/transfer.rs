@@ -29,21 +29,22 @@ pub(crate) async fn export(context: Context) -> Done {
     let span = if key.is_empty() { all } else { Span { end: client::prefix_end(&key), key } };
     let client = context.connect().await?;
     let request = pb::RangeRequest { revision: context.flags.int("rev"), ..span.request() };
-    let total = client.range(pb::RangeRequest { count_only: true, ..request.clone() }).await?.count;
-    let mut progress = Progress::beside_output(usize::try_from(total).unwrap_or(0));
-    let mut count = 0;
-    let revision = kv::pages(&client, request, 0, |pairs| {
+    let (mut progress, mut count) = (None, 0);
+    let revision = kv::pages(&client, request, 0, |pairs, left| {
         let mut text = String::new();
         for pair in &pairs {
             let row = kv::row(pair, false);
             text.push_str(&format!("{}\n", Value::Object(row.fields)));
         }
         count += pairs.len() as i64;
-        progress.add(pairs.len());
+        // On the first page this is the number of all.
+        progress
+            .get_or_insert_with(|| Progress::beside_output(usize::try_from(left).unwrap_or(0)))
+            .add(pairs.len());
         output::say(text)
     })
     .await?;
-    progress.wipe();
+    drop(progress);
     output::tell(&format!("{} at revision {revision}\n", output::count(count, "key")));
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! `elect`
 
-use client::{Client, Election, Observer, Session};
+use client::{Client, Election, Interrupt, Observer, Session};
 use proto::etcdserverpb as pb;
 
 use crate::{
     context::Context,
     fail::{Done, Failed},
-    interrupt::Interrupt,
     print::Printer,
 };
 
@@ -29,7 +28,7 @@ pub(crate) async fn run(mut context: Context) -> Done {
 
 async fn observe(client: &Client, printer: &Printer, name: &str) -> Done {
     let _session = Session::open(client, TTL).await?;
-    let mut interrupt = Interrupt::new()?;
+    let mut interrupt = Interrupt::new().map_err(Failed::error)?;
     let mut observer = Observer::new(client, name);
     loop {
         tokio::select! {
@@ -44,7 +43,7 @@ async fn observe(client: &Client, printer: &Printer, name: &str) -> Done {
 
 async fn campaign(client: &Client, printer: &Printer, name: &str, proposal: &str) -> Done {
     let session = Session::open(client, TTL).await?;
-    let mut interrupt = Interrupt::new()?;
+    let mut interrupt = Interrupt::new().map_err(Failed::error)?;
     let election = Election::campaign(&session, name, proposal).await?;
     tokio::select! {
         won = election.win() => won?,

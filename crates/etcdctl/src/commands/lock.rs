@@ -2,13 +2,12 @@
 
 use std::process::ExitStatus;
 
-use client::{Client, Mutex, Session};
+use client::{Client, Interrupt, Mutex, Session};
 use proto::etcdserverpb as pb;
 
 use crate::{
     context::Context,
     fail::{Done, ERROR, Failed},
-    interrupt::Interrupt,
     print::Printer,
 };
 
@@ -23,7 +22,7 @@ pub(crate) async fn run(mut context: Context) -> Done {
         _ => 60,
     };
     let session = Session::open(&client, ttl).await?;
-    let mut interrupt = Interrupt::new()?;
+    let mut interrupt = Interrupt::new().map_err(Failed::error)?;
     let mutex = tokio::select! {
         locked = Mutex::lock(&session, &context.args[0]) => locked?,
         () = interrupt.wait() => {

@@ -8,10 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use client::{Client, Settings, Tls};
+use client::{Client, Interrupt, Settings, Tls};
 use proto::etcdserverpb::{PutRequest, StatusRequest};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     sync::mpsc,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
@@ -44,8 +43,7 @@ pub(super) fn run(plan: &Plan) -> Result<()> {
 }
 
 async fn show(plan: &Plan) -> Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = Interrupt::new()?;
     let scratch = Scratch::new()?;
     let certificates = Certificates::make(&scratch.0)?;
     let mut cluster = Cluster::start(&scratch.0, plan.members, &certificates)?;
@@ -78,8 +76,7 @@ async fn show(plan: &Plan) -> Result<()> {
     loop {
         tokio::select! {
             () = &mut over => break,
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
+            () = interrupt.wait() => break,
             Some(put) = puts.recv() => tally.add(put),
             _ = reports.tick() => {
                 let leader = leader(&settings, &cluster).await;
