@@ -211,6 +211,8 @@ var more = []struct {
 	{regexp.MustCompile(`"(member_?[iI][dD]|cluster_?[iI][dD])":"?[0-9a-f]+"?`), `"$1":ID`},
 	{regexp.MustCompile(`took [0-9.]+[µm]?s`), "took TIME"},
 	{regexp.MustCompile(`took = [0-9.]+[µm]?s`), "took = TIME"},
+	// In tables without anything around it, in whatever unit fits.
+	{regexp.MustCompile(`\b[0-9]+(\.[0-9]+)?(µs|ms)`), "TIME"},
 	// Leases of the server's choice.
 	{regexp.MustCompile(`"Lease" : \d{10,}`), `"Lease" : LEASE`},
 	{regexp.MustCompile(`(?m)^[0-9a-f]{16}$`), "LEASE"},

@@ -173,7 +173,7 @@ func watches() []call {
 		ctl("watch w").under("ETCDCTL_WATCH_KEY=w"), ctl("watch w").under("ETCDCTL_WATCH_RANGE_END=w"), ctl("watch --rev=1 -- echo happened").under("ETCDCTL_WATCH_KEY=once").interruptedAt("happened\n"),
 		ctl("watch x -- echo happened").under("ETCDCTL_WATCH_KEY=once"), ctl("watch --rev=1 --prefix").arg("").interruptedAt("one \"value\"\n"),
 		ctl("compaction"), ctl("compaction x"), ctl("compaction 10"), ctl("compaction 10"), ctl("compaction 100000"), ctl("compaction 15 --physical"), ctl("compaction 16 -w json"), ctl("compaction 1 2"),
-		ctl("watch w --rev=2"), ctl("watch w --rev=2 -w json"), ctl("watch w --rev=2 -w fields"), ctl("watch -i").with("watch w --rev=2\nwatch once --rev=20\n").interruptedAt("one"), ctl("get w --rev=2"),
+		ctl("watch w --rev=2"), ctl("watch w --rev=2 -w json"), ctl("watch w --rev=2 -w fields"), ctl("watch -i").with("watch w\nwatch once --rev=20\n").interruptedAt("one"), ctl("get w --rev=2"),
 	}
 	return cs
 }
