@@ -182,7 +182,13 @@ impl World {
             let sight = self.sight(side, token).await;
             assert_eq!(sight.kvs, [], "{}: left after everything was deleted", self.name);
         }
-        // What was hidden in this world may be granted in the next.
+        // What was hidden in this world may be granted in the next, and deletions at the compacted revision itself can
+        // still be watched: that revision is one of a key that both have.
+        let neutral = Bytes::from_static(b"x");
+        let put = PutRequest { key: neutral.clone(), ..PutRequest::default() };
+        self.must(sides, Some(root), Method::Put, put).await;
+        let delete = DeleteRangeRequest { key: neutral, ..DeleteRangeRequest::default() };
+        self.must(sides, Some(root), Method::DeleteRange, delete).await;
         self.look(sides, root).await;
         let forget = CompactionRequest { revision: self.head, physical: false };
         self.must(sides, Some(root), Method::Compact, forget).await;
