@@ -94,6 +94,15 @@ impl ConfChange {
         Ok(ConfChange { node_id, adds_learner: kind == ConfChangeType::ConfChangeAddLearnerNode, change })
     }
 
+    /// Where the member listens that it adds or moves.
+    pub fn peer_urls(&self) -> &[String] {
+        match &self.change {
+            Change::Add(member) => &member.peer_urls,
+            Change::Update { peer_urls, .. } => peer_urls,
+            Change::Promote(_) | Change::Remove(_) => &[],
+        }
+    }
+
     /// The change to make. Last check, after validation: etcd too looks at the ids only when a change is valid.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 pub mod corruption;
 pub mod demo;
 mod discover;
+mod donor;
 mod notify;
 mod peers;
 mod plan;

@@ -20,10 +20,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use types::MemberId;
 use vfs::{Disk, RealDisk};
 
+use crate::donor::Donation;
+
 /// A connection may take this much longer than an election timeout (upstream: `config.PeerDialTimeout`).
 const DIAL_SLACK: Duration = Duration::from_secs(1);
 /// How long a new member waits for each of the others to say that there is a cluster already (upstream: 1 s, too).
 const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// How long a member that has lost something asks the others again, before it gives up: they may be starting, too.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The way to the other members, before it is opened.
 pub struct PeerPlan {
@@ -102,9 +106,10 @@ pub(crate) fn ask_cluster(config: &mut node::Config, plan: &PeerPlan) -> Result<
     Ok(())
 }
 
-/// Starts a member with a way to the others, and gives what answers them and what asks them.
+/// Starts a member with a way to the others, and gives what answers them and what asks them. What its directory has
+/// lost comes from them.
 pub(crate) fn start(
-    config: node::Config,
+    mut config: node::Config,
     plan: PeerPlan,
 ) -> Result<(node::Member, peer::Server, peer::Questions)> {
     let ways = Arc::new(OnceLock::new());
@@ -113,6 +118,14 @@ pub(crate) fn start(
     let (urls, snap_dir) = (config.advertise_peer_urls.clone(), config.snap_dir());
     let dial_timeout = config.tick * config.election_ticks + DIAL_SLACK;
     let receiving = Arc::clone(&disk);
+    config.donors = Some(Arc::new(peer::RepairSource {
+        tls: plan.tls.clone(),
+        dial_timeout,
+        patience: REPAIR_PATIENCE,
+        release: config.release,
+        disk: Arc::clone(&disk),
+    }));
+    let settings = Arc::new(config.clone());
     let connect = move |handle: NodeHandle| -> io::Result<Box<dyn Peers>> {
         let summary = handle.summary();
         let removed = handle.clone();
@@ -127,6 +140,7 @@ pub(crate) fn start(
             disk: receiving,
             snap_dir,
             check: Arc::new(move |path, index| node::check_received(Arc::clone(&checking), path, index)),
+            donor: Some(Arc::new(Donation { config: settings, handle: handle.clone() })),
             deliver: Arc::new(move |input| handle.peer_input(input)),
             on_removed: Arc::new(move || removed.removed()),
         })?;

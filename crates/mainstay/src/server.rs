@@ -35,6 +35,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a member may take until it has published itself, before that is logged.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often a member whose database turns out to be damaged starts again in the same process. More is no accident.
+const REPAIRS_MAX: u32 = 3;
 /// Between two looks whether the member has ended by itself.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -50,13 +52,24 @@ pub fn run_server(mut settings: Settings) -> Result<ExitCode> {
     discover::find_members(&mut plan.node, &settings)?;
     // Caught from here on, so that a stop during the start is not lost.
     let stop = StopSignal::catch()?;
-    let running = Running::start(plan)?;
-    notify::ready();
-    let signal = stop.wait(|| running.has_ended());
-    if let Some(signal) = signal {
-        line!(Info, "received signal; shutting down", "signal" => signal_name(signal));
-    }
-    let stopped = running.stop();
+    let mut repairs = 0;
+    let (signal, stopped) = loop {
+        let running = Running::start(plan)?;
+        notify::ready();
+        let signal = stop.wait(|| running.has_ended());
+        if let Some(signal) = signal {
+            line!(Info, "received signal; shutting down", "signal" => signal_name(signal));
+        }
+        let damaged = running.is_damaged();
+        let stopped = running.stop();
+        if signal.is_some() || !damaged || repairs == REPAIRS_MAX {
+            break (signal, stopped);
+        }
+        // The log is as it was, so nothing is lost by going on: a start takes a sound database from another member.
+        repairs += 1;
+        line!(Warn, "starting again, to repair the database from other members", "starts" => repairs);
+        plan = plan::plan(&settings)?;
+    };
     drop(stop);
     stopped?;
     telemetry::log::flush();
@@ -254,6 +267,11 @@ impl Running {
     /// Whether the member has ended by itself.
     pub fn has_ended(&self) -> bool {
         self.member.has_ended()
+    }
+
+    /// Whether it has ended, or is about to, because its database is damaged.
+    fn is_damaged(&self) -> bool {
+        self.member.handle().summary().is_damaged()
     }
 
     /// Where it listens, in the order of the plan.

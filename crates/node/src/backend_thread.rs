@@ -2,12 +2,12 @@
 
 use std::{sync::Arc, time::Instant};
 
-use bolt::{Db, Snapshot};
+use bolt::{BoltError, Db, Snapshot};
 use state::State;
 use telemetry::metrics;
 use types::Write;
 
-use crate::{inbox::Inbox, input::Input, worker::Labour};
+use crate::{boot::repair::is_damage, inbox::Inbox, input::Input, worker::Labour};
 
 /// Pages moved down with a commit while at least half of a large file is free.
 const SHRINK_PAGES_PER_COMMIT: u64 = 32;
@@ -41,7 +41,8 @@ pub(crate) enum BackendDone {
     /// The file is another one, and `state` is what it holds.
     Installed { state: Box<State>, snapshot: Snapshot, size: u64, size_in_use: u64 },
     /// The file cannot be trusted any more; the member stops.
-    Failed(String),
+    /// `damaged`: what is in it is not what was written there.
+    Failed { error: String, damaged: bool },
 }
 
 /// Puts the database that was received for an index in the file's place, and opens it.
@@ -67,8 +68,8 @@ impl Labour for BackendThread {
             };
             match done {
                 Ok(done) => self.report(done),
-                Err(error) => {
-                    self.report(BackendDone::Failed(error));
+                Err(Failure { error, damaged }) => {
+                    self.report(BackendDone::Failed { error, damaged });
                     return false;
                 }
             }
@@ -77,22 +78,40 @@ impl Labour for BackendThread {
     }
 }
 
+/// Why the backend cannot go on.
+struct Failure {
+    error: String,
+    damaged: bool,
+}
+
+impl From<BoltError> for Failure {
+    fn from(error: BoltError) -> Failure {
+        Failure { damaged: is_damage(&error), error: error.to_string() }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(error: String) -> Failure {
+        Failure { error, damaged: false }
+    }
+}
+
 impl BackendThread {
     pub(crate) fn new(db: Db, install: Install, core: Arc<Inbox<Input>>) -> BackendThread {
         BackendThread { db, install, core }
     }
 
-    fn commit(&mut self, ops: &[Write], batch: u64) -> Result<BackendDone, String> {
+    fn commit(&mut self, ops: &[Write], batch: u64) -> Result<BackendDone, Failure> {
         let begun = Instant::now();
         for op in ops {
-            self.db.apply(op).map_err(|e| e.to_string())?;
+            self.db.apply(op)?;
         }
         let applied = Instant::now();
         if self.db.size() >= SHRINK_FROM_BYTES && self.db.size_in_use() < self.db.size() / 2 {
-            self.db.shrink_step(SHRINK_PAGES_PER_COMMIT).map_err(|e| e.to_string())?;
+            self.db.shrink_step(SHRINK_PAGES_PER_COMMIT)?;
         }
         let moved = Instant::now();
-        self.db.commit().map_err(|e| e.to_string())?;
+        self.db.commit()?;
         let m = metrics();
         // bbolt's names: here pages split as rows come in, and move when there is room below.
         m.debugging_disk_backend_commit_spill_duration_seconds.observe((applied - begun).as_secs_f64());
@@ -107,10 +126,10 @@ impl BackendThread {
         })
     }
 
-    fn defragment(&mut self) -> Result<BackendDone, String> {
-        let step = self.db.shrink_step(DEFRAG_PAGES_PER_STEP).map_err(|e| e.to_string())?;
+    fn defragment(&mut self) -> Result<BackendDone, Failure> {
+        let step = self.db.shrink_step(DEFRAG_PAGES_PER_STEP)?;
         if !step.done {
-            self.db.commit().map_err(|e| e.to_string())?;
+            self.db.commit()?;
         }
         Ok(BackendDone::Defragmented {
             done: step.done,
@@ -120,7 +139,7 @@ impl BackendThread {
         })
     }
 
-    fn install(&mut self, index: u64) -> Result<BackendDone, String> {
+    fn install(&mut self, index: u64) -> Result<BackendDone, Failure> {
         let (db, state) = (self.install)(index)?;
         self.db = db;
         Ok(BackendDone::Installed {

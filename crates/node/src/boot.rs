@@ -8,6 +8,7 @@ mod forced;
 mod founding;
 mod judge;
 pub(crate) mod received;
+pub(crate) mod repair;
 pub(crate) mod space;
 
 use std::{
@@ -48,6 +49,7 @@ use crate::{
 };
 pub(crate) use founding::Company;
 use founding::Founding;
+use repair::Repairs;
 use space::{Keeper, RoomyDisk, Space};
 
 /// Why a member does not start.
@@ -84,6 +86,17 @@ pub enum BootError {
     /// Log and database do not belong together.
     #[error("{0}")]
     Mismatch(String),
+    /// The database is missing, or older than the log needs it.
+    #[error("{0}")]
+    Database(String),
+    /// Other members could not give back what is lost.
+    #[error("{damage} Other members were asked for what is lost: {why}")]
+    Unrepaired {
+        /// What is.
+        damage: Box<BootError>,
+        /// What came of it.
+        why: String,
+    },
     /// The way to the other members cannot be opened.
     #[error("cannot speak with other members: {0}")]
     Peers(io::Error),
@@ -178,6 +191,8 @@ fn start_with(
 
 /// A member in parts: everything is read and judged, and nothing runs yet.
 pub(crate) struct Ready {
+    /// What was lost and came from others.
+    pub(crate) repairs: Repairs,
     pub(crate) parts: Parts,
     pub(crate) log: LogThread,
     pub(crate) backend: BackendThread,
@@ -196,8 +211,8 @@ pub(crate) fn make_ready(
 ) -> Result<Ready, BootError> {
     let space = Arc::new(Space::new(&config, disk));
     let disk: Arc<dyn Disk> = Arc::new(RoomyDisk::new(Arc::clone(&space)));
-    let opened = open(&config, &disk, company)?;
-    assemble(config, disk, space, opened, clock, connect)
+    let (opened, repairs) = repair::open_repaired(&config, &disk, company)?;
+    assemble(config, disk, space, (opened, repairs), clock, connect)
 }
 
 /// What a directory holds, checked.
@@ -217,11 +232,7 @@ fn open(config: &Config, disk: &Arc<dyn Disk>, company: Company) -> Result<Opene
     for path in [config.snap_dir(), config.side_dir()] {
         disk.create_dir_all(&path).map_err(|source| BootError::Directory { path, source })?;
     }
-    let options = WalOptions {
-        side_dir: Some(config.wal_side_dir()),
-        room_bytes: config.reserve_bytes,
-        ..WalOptions::default()
-    };
+    let options = wal_options(config);
     let has_log = wal::exists(&**disk, &config.wal_dir())?;
     if has_log {
         judge::check_db_present(config, &**disk)?;
@@ -251,6 +262,14 @@ fn open(config: &Config, disk: &Arc<dyn Disk>, company: Company) -> Result<Opene
     let founding = Founding::of(config, company)?;
     let wal = Wal::create(Arc::clone(disk), &config.wal_dir(), founding.metadata, options)?;
     begin(wal, db, state, founding)
+}
+
+fn wal_options(config: &Config) -> WalOptions {
+    WalOptions {
+        side_dir: Some(config.wal_side_dir()),
+        room_bytes: config.reserve_bytes,
+        ..WalOptions::default()
+    }
 }
 
 fn tell_quota(config: &Config) {
@@ -403,7 +422,7 @@ fn assemble(
     config: Config,
     disk: Arc<dyn Disk>,
     space: Arc<Space>,
-    opened: Opened,
+    (opened, repairs): (Opened, Repairs),
     clock: Clock,
     connect: impl FnOnce(NodeHandle) -> io::Result<Box<dyn Peers>>,
 ) -> Result<Ready, BootError> {
@@ -465,6 +484,7 @@ fn assemble(
         config,
     };
     Ok(Ready {
+        repairs,
         parts,
         log: LogThread::new(wal, disk, dirs, Arc::clone(&inbox)),
         backend: BackendThread::new(db, install, Arc::clone(&inbox)),
@@ -477,7 +497,7 @@ fn assemble(
 
 /// Gives everybody a thread.
 fn start_threads(ready: Ready) -> Result<Member, BootError> {
-    let Ready { mut parts, mut log, backend, reader, space, handle, published } = ready;
+    let Ready { repairs: _, mut parts, mut log, backend, reader, space, handle, published } = ready;
     log.start_preparer();
     parts.log.start("log", log);
     parts.backend.start("backend", backend);

@@ -1,10 +1,10 @@
 //! What the operator chose, as far as it concerns the core. Fixed at start.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use types::{ClusterId, MemberId};
 
-use crate::{peers::PeerAddress, release::Release};
+use crate::{donors::Donors, peers::PeerAddress, release::Release};
 
 /// Settings of a member. [`Config::new`] has etcd's defaults (contract/flags.tsv).
 #[derive(Clone, Debug)]
@@ -92,6 +92,8 @@ pub struct Config {
     pub reserve_bytes: u64,
     /// Feature gates for the metrics: name, stage, whether it is on.
     pub features: Vec<(String, String, bool)>,
+    /// The way to what this member has lost, for its start; without one it refuses to start on damage.
+    pub donors: Option<Arc<dyn Donors>>,
     /// Seed of everything that may be random: election timeouts, lease ids, jitter.
     pub seed: u64,
 }
@@ -184,6 +186,7 @@ impl Config {
             backend_cache_bytes: 32 << 20,
             reserve_bytes: 64 << 20,
             features: Vec::new(),
+            donors: None,
             seed: 0,
         }
     }

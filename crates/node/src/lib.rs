@@ -15,6 +15,7 @@ mod backend_thread;
 mod boot;
 mod config;
 mod core;
+mod donors;
 mod inbox;
 mod input;
 mod log_thread;
@@ -29,10 +30,11 @@ pub use api::{
     RangeReply, RangeStream, SnapshotImage, Subject, Summary, WatchFrame, WatchInput, WatchOutput,
 };
 pub use auth::Rejection as AuthRejection;
-pub use boot::received::check_received;
 pub use boot::{BootError, Member, is_new, start, start_among};
+pub use boot::{received::check_received, repair::Repairs};
 pub use cluster::{DowngradeRejection, Rejection as ClusterRejection};
 pub use config::{AutoCompaction, Config, QUOTA_BYTES_DEFAULT, RunningCluster, TokenKind};
+pub use donors::{Donors, EntryName, Kin, find_entries};
 pub use lease::LeaseError;
 pub use mvcc::KvHash;
 pub use peers::{Alone, PeerAddress, PeerInput, Peers, Turn};

@@ -16,7 +16,7 @@ use hand::Hand;
 
 pub use crate::core::ToldTime;
 use crate::{
-    BootError, Config, NodeHandle, Peers,
+    BootError, Config, NodeHandle, Peers, Repairs,
     backend_thread::BackendThread,
     boot::{Company, Ready, make_ready, space::Space},
     core::{Clock, Core},
@@ -61,6 +61,7 @@ pub struct Stepped {
     reserve_grown_at: Moment,
     handle: NodeHandle,
     published: Receiver<()>,
+    repairs: Repairs,
 }
 
 #[derive(Debug)]
@@ -106,7 +107,7 @@ impl Stepped {
         let clock = Clock::Told(time);
         let patient = config.reserve_bytes > 0;
         let ready = make_ready(config, disk, Company::Others, clock.clone(), connect)?;
-        let Ready { parts, log, backend, reader, space, handle, published } = ready;
+        let Ready { repairs, parts, log, backend, reader, space, handle, published } = ready;
         if patient {
             space.serve_in_steps();
         } else {
@@ -126,6 +127,7 @@ impl Stepped {
             clock,
             handle,
             published,
+            repairs,
             space,
             patient,
         };
@@ -138,6 +140,11 @@ impl Stepped {
     /// The doors to it.
     pub fn handle(&self) -> NodeHandle {
         self.handle.clone()
+    }
+
+    /// What was lost at its start and came from other members.
+    pub fn repairs(&self) -> Repairs {
+        self.repairs
     }
 
     /// Whether it has published itself since this was asked last: client listeners may open.

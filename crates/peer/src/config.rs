@@ -12,6 +12,8 @@ use rustls::ClientConfig;
 use types::{ClusterId, MemberId};
 use vfs::Disk;
 
+use crate::repair::Donor;
+
 /// Makes the settings for one TLS connection; asked for each, so that changed certificates count.
 pub type TlsSource = Arc<dyn Fn() -> Result<Arc<ClientConfig>, String> + Send + Sync>;
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub snap_dir: PathBuf,
     /// Judges the received file of a snapshot at an index before it gets its name. May block.
     pub check: SnapshotCheck,
+    /// What this member has for others that lost something; `None` gives nothing.
+    pub donor: Option<Arc<dyn Donor>>,
     /// Takes what comes from the network; `false` when nobody listens any more. Must not block.
     pub deliver: Arc<dyn Fn(PeerInput) -> bool + Send + Sync>,
     /// Called when another member says that this one was removed from the cluster for good: it should stop.

@@ -76,7 +76,7 @@ pub(crate) async fn save(shared: &Shared, index: u64, first: Bytes, mut body: Po
 }
 
 /// Whether the file is what was sent, if the sender says what that was.
-fn compare(trailers: Option<&HeaderMap>, came: u32) -> io::Result<()> {
+pub(crate) fn compare(trailers: Option<&HeaderMap>, came: u32) -> io::Result<()> {
     let Some(told) = trailers.and_then(|trailers| trailers.get(FILE_SUM)) else { return Ok(()) };
     let told = told.to_str().ok().and_then(|text| u32::from_str_radix(text, 16).ok());
     if told == Some(came) {

@@ -74,7 +74,7 @@ fn first_answer(
     Ok(None)
 }
 
-async fn ask(dialer: &Dialer, url: &Url) -> io::Result<RunningCluster> {
+pub(crate) async fn ask(dialer: &Dialer, url: &Url) -> io::Result<RunningCluster> {
     let request = Request::get("/members").body(body_of("")).map_err(io::Error::other)?;
     let mut link = None;
     let response = dialer.request(&mut link, url, request).await?;

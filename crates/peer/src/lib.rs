@@ -18,6 +18,8 @@
 //!
 //! [`Questions`] are what members ask each other besides: the leader about leases and promotions, all for hashes.
 //!
+//! [`RepairSource`] and [`Donor`] are how a member gets back what its disk has lost.
+//!
 //! Not here: what messages mean (`consensus`), who is a member (the core says so), listeners and their TLS (`rpc`),
 //! the other pages of the peer port.
 
@@ -37,6 +39,7 @@ mod questions;
 mod queue;
 mod reader;
 mod refusal;
+mod repair;
 mod server;
 mod shared;
 mod status;
@@ -57,6 +60,7 @@ pub use join::{any_running_cluster, running_cluster};
 pub use joinable::check_joinable;
 pub use outgoing::Image;
 pub use questions::{HashAnswer, HashRefusal, PromoteRefusal, Questions};
+pub use repair::{Donor, RepairSource};
 pub use server::Server;
 pub use transport::Transport;
 

@@ -18,6 +18,7 @@ use hyper::{
 use node::{PeerInput, SnapshotImage};
 use telemetry::{line, metrics};
 use tokio::{
+    runtime,
     sync::{mpsc, watch},
     time::{Instant, timeout_at},
 };
@@ -70,7 +71,8 @@ impl Image for SnapshotImage {
 /// Reads a file piece by piece, as far as the receiver keeps up. Behind it goes its checksum: nothing in the file itself
 /// would show what became of a value on its way.
 fn read_pieces(image: &impl Image, head: Bytes, pieces: &mpsc::Sender<io::Result<Frame<Bytes>>>) {
-    if pieces.blocking_send(Ok(Frame::data(head))).is_err() {
+    // Hyper takes an empty piece for the end.
+    if !head.is_empty() && pieces.blocking_send(Ok(Frame::data(head))).is_err() {
         return;
     }
     let (len, mut offset, mut sum) = (image.len(), 0, 0);
@@ -93,6 +95,22 @@ fn read_pieces(image: &impl Image, head: Bytes, pieces: &mpsc::Sender<io::Result
     let value = HeaderValue::try_from(format!("{sum:08x}")).expect("digits");
     let trailers = HeaderMap::from_iter([(HeaderName::from_static(FILE_SUM), value)]);
     let _ = pieces.blocking_send(Ok(Frame::trailers(trailers)));
+}
+
+/// A file as the body of an answer, with its checksum in a trailer; `held` is kept until the last piece is read.
+pub(crate) fn stream(
+    runtime: &runtime::Handle,
+    image: impl Image,
+    head: Bytes,
+    held: impl Send + 'static,
+) -> crate::Body {
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    // Ends by itself when the body is dropped.
+    runtime.spawn_blocking(move || {
+        let _held = held;
+        read_pieces(&image, head, &sender);
+    });
+    Pieces { pieces, progress: watch::channel(0).0 }.boxed_unsync()
 }
 
 /// The body of the request, in chunks: a receiver knows by the last one that nothing is missing.

@@ -1,4 +1,4 @@
-//! What the others ask under `/raft` (upstream: rafthttp/http.go): checks and refusals as etcd makes them.
+//! What the others ask under `/raft`, and what ours ask of ours (upstream: rafthttp/http.go): checks and refusals as etcd makes them.
 
 mod snapshot;
 
@@ -16,6 +16,7 @@ use crate::{
     Body, IO_TIMEOUT, Stream,
     compat::{self, CLUSTER_ID, RAFT_TO, SERVER_VERSION},
     refusal::{self, Refusal, refuse},
+    repair,
     shared::Shared,
     turns::Turns,
     wire::{Decoded, MESSAGE_BYTES_MAX, decode_message},
@@ -49,7 +50,7 @@ impl Unread {
     }
 }
 
-fn allow_only(request: &Parts, method: Method, name: &'static str) -> Result<(), Refusal> {
+pub(crate) fn allow_only(request: &Parts, method: Method, name: &'static str) -> Result<(), Refusal> {
     if request.method == method { Ok(()) } else { Err(Refusal::Method(name)) }
 }
 
@@ -60,7 +61,9 @@ impl Server {
 
     /// Whether a path is answered here.
     pub fn serves(path: &str) -> bool {
-        matches!(path, "/raft" | "/raft/snapshot") || path.starts_with("/raft/stream/")
+        matches!(path, "/raft" | "/raft/snapshot")
+            || path.starts_with("/raft/stream/")
+            || path.starts_with(repair::PREFIX)
     }
 
     /// Answers one request that came from `remote` (`host:port`). The answer to a dial goes on until the member is
@@ -72,6 +75,7 @@ impl Server {
             "/raft" => self.message(remote, &head, body).await,
             "/raft/snapshot" => self.snapshot(remote, &head, body).await,
             path if path.starts_with("/raft/stream/") => self.stream(&head),
+            path if path.starts_with(repair::PREFIX) => repair::page(&self.shared, &head, body).await,
             _ => return refuse(StatusCode::NOT_FOUND, "404 page not found").page(),
         }
         .unwrap_or_else(|refusal| refusal.page());

@@ -29,6 +29,8 @@ const REMOTES_MAX: usize = 64;
 const POSTED_BYTES_MAX: usize = 1 << 30;
 /// Snapshot files received at once.
 const SNAPSHOTS_MAX: usize = 4;
+/// Members helped at once: it costs much reading.
+const DONATIONS_MAX: usize = 1;
 
 /// What a transport and its servers share.
 pub(crate) struct Shared {
@@ -39,6 +41,8 @@ pub(crate) struct Shared {
     pub(crate) posted: Arc<Semaphore>,
     /// Snapshot files being received.
     pub(crate) snapshots: Arc<Semaphore>,
+    /// Members being helped.
+    pub(crate) donations: Arc<Semaphore>,
     /// Numbers the temporary names of snapshot files.
     pub(crate) received: AtomicU64,
     others: RwLock<Others>,
@@ -77,6 +81,7 @@ impl Shared {
             runtime,
             posted: Arc::new(Semaphore::new(POSTED_BYTES_MAX)),
             snapshots: Arc::new(Semaphore::new(SNAPSHOTS_MAX)),
+            donations: Arc::new(Semaphore::new(DONATIONS_MAX)),
             received: AtomicU64::new(0),
             others: RwLock::default(),
         }

@@ -49,7 +49,7 @@ pub use collect::{Recovered, Report, TornTail};
 pub use cut::exists;
 pub use error::{DamageCause, LostRecord, WalError};
 pub use frame::RecordKind;
-pub use mend::mend;
+pub use mend::{Spare, mend};
 pub use name::SegmentName;
 pub use open::{read, scan};
 pub use options::WalOptions;

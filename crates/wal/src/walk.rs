@@ -16,6 +16,7 @@ use crate::{
     error::{Context, DamageCause, LostRecord, WalError},
     frame::RecordKind,
     limits::LOST_RECORDS_MAX,
+    mend::lost,
     name::SegmentName,
     next::{Frame, Next, next, row_of},
     record::Record,
@@ -156,7 +157,7 @@ impl Walk<'_> {
                     let named = match rows.check(&row) {
                         Ok(named) => named,
                         Err(what) => {
-                            let lost = self.lost(segment, &mut window, rows.remaining(offset))?;
+                            let lost = lost(segment, &mut window, rows.remaining(offset))?;
                             return Err(self.damaged(segment, offset, DamageCause::SideFile(what), lost));
                         }
                     };
@@ -174,7 +175,7 @@ impl Walk<'_> {
         let missing = rows.remaining(offset);
         if !missing.is_empty() {
             let what = bad.unwrap_or_else(|| "the records end".to_owned());
-            let lost = self.lost(segment, &mut window, missing)?;
+            let lost = lost(segment, &mut window, missing)?;
             return Err(self.damaged(segment, offset, DamageCause::SideFile(what), lost));
         }
         if is_last {
@@ -301,24 +302,6 @@ impl Walk<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Those of `rows` whose frames are not on the disk as they were.
-    fn lost(
-        &self,
-        segment: &Segment,
-        window: &mut Window,
-        rows: &[Row],
-    ) -> Result<Vec<LostRecord>, WalError> {
-        let mut lost = Vec::new();
-        for row in rows {
-            let length = u64::from(row.length);
-            let frame = window.bytes(row.offset, length).doing("read", &segment.path)?;
-            if frame.len() as u64 != length || crc32c::crc32c(frame) != row.crc {
-                lost.push(row.lost(segment.name.sequence));
-            }
-        }
-        Ok(lost)
     }
 
     fn damaged(

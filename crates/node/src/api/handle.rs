@@ -30,6 +30,7 @@ pub struct Summary {
     committed: AtomicU64,
     applied: AtomicU64,
     learner: AtomicBool,
+    damaged: AtomicBool,
     auth_enabled: AtomicBool,
     /// Milliseconds; 0 = it does not.
     disk_stalled: AtomicU64,
@@ -119,6 +120,15 @@ impl Summary {
         let mut texts = self.texts();
         texts.cluster_version = cluster;
         texts.storage_version = storage;
+    }
+
+    /// Whether the member stopped, or is about to, because its database is damaged: its next start repairs it.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_damaged(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn set_learner(&self, learner: bool) {

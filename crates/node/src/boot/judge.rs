@@ -15,7 +15,7 @@ use crate::config::Config;
 /// 14.13), because then what is missing cannot come from the log.
 ///
 /// # Errors
-/// `Mismatch`; `Wal` when the log cannot be read.
+/// `Database`; `Wal` when the log cannot be read.
 pub(super) fn check_db_present(config: &Config, disk: &dyn Disk) -> Result<(), BootError> {
     let path = config.db_path();
     let failed = |source| BootError::Directory { path: path.clone(), source };
@@ -30,13 +30,13 @@ pub(super) fn check_db_present(config: &Config, disk: &dyn Disk) -> Result<(), B
     let received = received::path_of(&config.snap_dir(), start);
     if disk.exists(&received).map_err(failed)? {
         // etcd takes it for the database, finds that there was none, and deletes it.
-        return Err(BootError::Mismatch(format!(
+        return Err(BootError::Database(format!(
             "database file ({}) of the backend is missing, and the write-ahead log starts at index {start}; {} was received from a leader and is kept as it is. Restore the database, or replace the member",
             path.display(),
             received.display()
         )));
     }
-    Err(BootError::Mismatch(format!(
+    Err(BootError::Database(format!(
         "failed to recover v3 backend from snapshot: database file ({}) is missing, the write-ahead log starts at index {start}, and there is no {} either. Restore the database, or replace the member",
         path.display(),
         received.display()
@@ -46,7 +46,7 @@ pub(super) fn check_db_present(config: &Config, disk: &dyn Disk) -> Result<(), B
 /// Judges a database that holds the entries up to `applied`, and its log.
 ///
 /// # Errors
-/// `Mismatch`.
+/// `Database` when it is too old; `Mismatch`.
 pub(super) fn check_pair(
     config: &Config,
     disk: &dyn Disk,
@@ -60,13 +60,13 @@ pub(super) fn check_pair(
         let received = received::path_of(&config.snap_dir(), start);
         let failed = |source| BootError::Directory { path: received.clone(), source };
         if !disk.exists(&received).map_err(failed)? {
-            return Err(BootError::Mismatch(format!(
+            return Err(BootError::Database(format!(
                 "failed to recover v3 backend from snapshot: database file ({} index {applied}) is behind the start of the write-ahead log (index {start}), and there is no {}. Restore the database, or replace the member",
                 path.display(),
                 received.display()
             )));
         }
-        return Err(BootError::Mismatch(format!(
+        return Err(BootError::Database(format!(
             "database file ({} index {applied}) does not match with snapshot (index {start}); restore the database, or replace the member",
             path.display()
         )));

@@ -41,6 +41,7 @@ impl Core {
                     self.applied(applied);
                 }
                 Err(error) => {
+                    self.mark_damaged();
                     self.fault(error);
                     return;
                 }

@@ -231,8 +231,26 @@ impl Core {
         };
         if let Err(Error::Storage(reason)) = &answer {
             telemetry::line!(Error, "a read failed", "error" => reason.clone());
+            self.damaged(reason);
         }
         self.outbox.reply(reply_to, answer);
+    }
+
+    /// The database does not give what it was given. With others to get it from, this member stops serving and starts
+    /// anew, which repairs it; alone, it goes on with what is sound.
+    pub(super) fn damaged(&mut self, reason: &str) {
+        if self.mark_damaged() {
+            self.fault(format!("the database is damaged: {reason}"));
+        }
+    }
+
+    /// Lets the next start repair the database, if there is anybody to get one from; whether there is.
+    pub(super) fn mark_damaged(&self) -> bool {
+        let others = self.config.donors.is_some();
+        if others {
+            self.summary.set_damaged();
+        }
+        others
     }
 
     fn credentials(&self, user: &str) -> Result<Reply, Error> {

@@ -145,6 +145,9 @@ impl Core {
     }
 
     pub(super) fn hash_kv_done(&mut self, reply_to: ReplyTo, result: Result<KvHash, String>) {
+        if let Err(reason) = &result {
+            self.damaged(reason);
+        }
         let answer = result.map_err(Error::Storage).map(|hash| {
             Reply::HashKv(HashKvResponse {
                 header: Some(self.header()),

@@ -347,7 +347,12 @@ impl Core {
             BackendDone::Installed { state, snapshot, size, size_in_use } => {
                 self.installed(*state, snapshot, (size, size_in_use));
             }
-            BackendDone::Failed(error) => self.fault(format!("the backend failed: {error}")),
+            BackendDone::Failed { error, damaged } => {
+                if damaged {
+                    self.mark_damaged();
+                }
+                self.fault(format!("the backend failed: {error}"));
+            }
         }
     }
 

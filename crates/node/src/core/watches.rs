@@ -182,6 +182,7 @@ impl Core {
             ReadDone::Rows { job, result: Ok(values) } => self.hub.rows_read(job, values, self.state.store()),
             // The views were detached: later compactions do not touch them, so this is the disk.
             ReadDone::History { result: Err(error), .. } | ReadDone::Rows { result: Err(error), .. } => {
+                self.mark_damaged();
                 self.fault(format!("history cannot be read: {error}"));
             }
             ReadDone::CompactionHash { of, result } => self.compaction_hashed(of, result),

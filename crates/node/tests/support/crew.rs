@@ -209,13 +209,18 @@ impl Mate {
         network.wires().members.remove(&self.id);
     }
 
-    /// Starts it again; `false` when that fails.
-    pub(crate) fn try_restart(&mut self, network: &Network) -> bool {
+    /// Starts it again.
+    pub(crate) fn try_start(&mut self, network: &Network) -> Result<(), node::BootError> {
         network.mend(self.id);
-        let Ok(member) = try_start(network, &self.config, Arc::new(self.disk.clone())) else { return false };
+        let member = try_start(network, &self.config, Arc::new(self.disk.clone()))?;
         self.port = member.handle().port();
         self.member = Some(member);
-        true
+        Ok(())
+    }
+
+    /// Starts it again; `false` when that fails.
+    pub(crate) fn try_restart(&mut self, network: &Network) -> bool {
+        self.try_start(network).is_ok()
     }
 
     pub(crate) fn restart(&mut self, network: &Network) {

@@ -76,6 +76,7 @@ impl Member {
             disk: Arc::new(RealDisk),
             snap_dir: dir.path().into(),
             check: Arc::new(|_, _| Ok(())),
+            donor: None,
             deliver: Arc::new(deliver),
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })

@@ -104,6 +104,7 @@ impl Driver {
             disk: Arc::new(RealDisk),
             snap_dir: snap_dir.clone(),
             check: Arc::new(|_, _| Ok(())),
+            donor: None,
             deliver: Arc::new(move |input| inputs.send(Event::Peer(input)).is_ok()),
             on_removed: Arc::new(move || told.store(true, Ordering::SeqCst)),
         })
