@@ -115,6 +115,12 @@ impl World {
         self.call(PROBE, place, ask);
     }
 
+    /// Whether such a call has yet to be answered.
+    pub(crate) fn is_probed(&self, place: usize) -> bool {
+        let life = self.machines[place].life.as_ref();
+        life.is_some_and(|life| life.calls.iter().any(|open| open.client == PROBE))
+    }
+
     pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
         let who = match &ask {
             _ if client >= LOCKERS => Who::Internal,

@@ -113,6 +113,10 @@ impl World {
                 if self.now > deadline {
                     return violation(format!("{place} does not answer {ask:?}; {}", self.describe()));
                 }
+                if !self.is_probed(place) {
+                    // Its member has ended, or has not started yet: asked again.
+                    break;
+                }
             }
             match self.probed.remove(&place) {
                 Some(Ok(answer)) => return Ok(answer),
