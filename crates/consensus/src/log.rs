@@ -16,8 +16,6 @@ pub use store::{LogStore, StoreError};
 use types::raft::{Entry, EntryKind, Snapshot};
 use unstable::Unstable;
 
-use types::mutant::{self, Mutant};
-
 use crate::{
     Divergence, EntryId,
     journal::{Journal, note},
@@ -155,9 +153,7 @@ impl<S: LogStore> RaftLog<S> {
             entries.drain(..known);
             self.append(entries, journal);
         }
-        let beyond = mutant::is_on(Mutant::CommitBeyondMatch);
-        let known = if beyond { self.last.index } else { last_new };
-        self.commit_to(committed.min(known))?;
+        self.commit_to(committed.min(last_new))?;
         Ok(Some(last_new))
     }
 

@@ -185,11 +185,17 @@ impl Store {
     }
 
     fn begin_compaction(&mut self) -> CompactStep {
-        let Some(target) = self.compaction.queued else { return CompactStep::Idle };
-        if let Some(oldest) = self.pins.oldest().filter(|oldest| *oldest < target.revision) {
-            return CompactStep::Pinned { oldest };
+        let Some(mut target) = self.compaction.queued else { return CompactStep::Idle };
+        match self.pins.oldest().filter(|oldest| *oldest < target.revision) {
+            None => self.compaction.queued = None,
+            // Whoever pins may wait for the compaction to that revision, and a later one has taken its place in the
+            // queue: go as far as the pin lets us. Nobody asks for a hash of that, and with one wanted nothing may go
+            // before it is computed.
+            Some(oldest) if !target.hash && self.compaction.finished < oldest => {
+                target = Target { revision: oldest, previous: self.compaction.finished, hash: false };
+            }
+            Some(oldest) => return CompactStep::Pinned { oldest },
         }
-        self.compaction.queued = None;
         self.compaction.running = Some(Running {
             target,
             phase: Phase::Sweep(Vec::new()),

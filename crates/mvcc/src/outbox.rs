@@ -60,6 +60,13 @@ impl Outbox {
         std::mem::take(&mut self.ops)
     }
 
+    /// Those not taken yet that came after the first `emitted`.
+    pub(crate) fn after(&self, emitted: u64) -> &[Op] {
+        let taken = self.emitted - self.ops.len() as u64;
+        let skipped = (emitted.saturating_sub(taken) as usize).min(self.ops.len());
+        &self.ops[skipped..]
+    }
+
     /// Ops ever emitted.
     pub(crate) fn emitted(&self) -> u64 {
         self.emitted

@@ -81,6 +81,11 @@ impl Store {
         self.outbox.take()
     }
 
+    /// Those of the ops not taken yet that were emitted after the first `emitted` ones.
+    pub fn ops_after(&self, emitted: u64) -> &[Op] {
+        self.outbox.after(emitted)
+    }
+
     /// Ops ever emitted since [`Store::open`], taken or not.
     pub fn ops_emitted(&self) -> u64 {
         self.outbox.emitted()

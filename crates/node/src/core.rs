@@ -125,6 +125,8 @@ pub(crate) struct Core {
     /// Empty between turns; lends its memory to the hub's effects.
     watch_effects: Vec<watch::Effect>,
     defragmentation: maintenance::Defragmentation,
+    /// What each entry wrote, by index, for who compares members; nobody does in a server.
+    written: Option<Vec<(u64, Vec<types::Write>)>>,
     /// Why the core stops, once it does.
     stopping: Option<Stop>,
 }

@@ -9,7 +9,7 @@ mod hand;
 
 use std::{collections::BTreeMap, io, sync::Arc, sync::mpsc::Receiver, time::Duration};
 
-use types::{Moment, raft::Entry};
+use types::{Moment, Write, raft::Entry};
 use vfs::Disk;
 
 use hand::Hand;
@@ -132,6 +132,7 @@ impl Stepped {
             patient,
         };
         let mut core = Core::new(parts).with_gauge(stepped.space.gauge());
+        core.keep_written();
         core.begin();
         stepped.core = Some(core);
         Ok(stepped)
@@ -239,6 +240,11 @@ impl Stepped {
     /// Entries of the log in memory from `low` up to `high`, both inclusive, as far as they are there.
     pub fn entries(&self, low: u64, high: u64) -> Vec<Entry> {
         self.core.as_ref().map_or_else(Vec::new, |core| core.entries(low, high))
+    }
+
+    /// What each entry has written that was applied since the last call, by index: equal on every member.
+    pub fn take_written(&mut self) -> Vec<(u64, Vec<Write>)> {
+        self.core.as_mut().map_or_else(Vec::new, Core::take_written)
     }
 
     /// How many things each queue holds, for a check that they are bounded.

@@ -20,7 +20,7 @@ use vfs::SimDisk;
 
 /// What the member says, and to whom.
 #[derive(Clone, Default)]
-struct Door(Arc<Mutex<(Vec<Message>, Vec<PeerAddress>)>>);
+struct Door(Arc<Mutex<(Vec<Message>, Vec<PeerAddress>)>>, Option<Instant>);
 
 impl Peers for Door {
     fn send(&mut self, messages: Vec<Message>) {
@@ -34,7 +34,7 @@ impl Peers for Door {
     }
 
     fn active_since(&self, _: MemberId) -> Option<Instant> {
-        None
+        self.1
     }
 }
 
@@ -74,7 +74,11 @@ impl World {
 
     /// A life of the member on that disk.
     fn on(disk: SimDisk, seed: u64) -> World {
-        let (door, time) = (Door::default(), ToldTime::default());
+        World::behind(Door::default(), disk, seed)
+    }
+
+    fn behind(door: Door, disk: SimDisk, seed: u64) -> World {
+        let time = ToldTime::default();
         let config = Config { seed, ..config() };
         let peers = Box::new(door.clone());
         let member = Stepped::start(config, Arc::new(disk), time.clone(), |_| Ok(peers)).unwrap();
@@ -178,6 +182,39 @@ fn a_leader_that_was_paused_renews_nothing_once_it_knows_another() {
     world.member.turn();
     assert!(!world.leads());
     assert_eq!(poll(&port, &mut late), Some(Err(Error::NotPrimary)));
+}
+
+/// Found by the simulator: a leader that stops, and loses its leadership without hearing who leads, has nothing to do
+/// until it gives up. When that was due the core took turns without a pause until it came to its housekeeping.
+#[test]
+fn a_leader_that_stops_sleeps_until_it_gives_up() {
+    let mut world = World::behind(Door(Arc::default(), Some(Instant::now())), SimDisk::new(), 0);
+    for _ in 0..100 {
+        world.settle();
+        world.wait(50);
+    }
+    assert!(world.leads());
+    world.wait(130);
+    world.settle();
+    world.member.stop();
+    world.member.turn();
+    let (from, to) = (world.door.0.lock().unwrap().1[0].id.0, world.own());
+    let figures = world.member.figures().unwrap();
+    let (term, index, log_term) = (figures.term + 1, figures.last_index, figures.term);
+    let vote = Message { kind: MessageKind::Vote, from, to, term, index, log_term, ..Message::default() };
+    // The other was asked to lead at once, so nobody waits for the leader to be silent.
+    let vote = Message { context: b"CampaignTransfer"[..].into(), ..vote };
+    world.member.handle().peer_input(PeerInput::Messages(vec![vote]));
+    world.member.turn();
+    assert_eq!(world.member.figures().unwrap().leader, 0);
+    let begun = world.time.now();
+    while let Some(due) = world.member.next_wake() {
+        assert!(due > world.time.now(), "it wants a turn at once, {:?} after", due.since(begun));
+        world.time.set(due, due.0 / 1_000_000);
+        world.member.turn();
+        assert!(due.since(begun) < 2 * config().request_timeout(), "it stops");
+    }
+    assert!(world.time.now().since(begun) > config().request_timeout() / 2, "it waited");
 }
 
 /// Its votes and what it acknowledged are gone with the disk, however it says that it joins.

@@ -35,7 +35,7 @@ pub use counts::{Counts, operation};
 pub use open::{OpenError, Settings};
 pub use read::RangeRows;
 pub use rejection::{Failure, Rejection};
-pub use seal::Sealed;
+pub use seal::{Mark, Sealed};
 pub use txn::{is_read_only, is_serializable};
 
 /// Everything that the log decides about.

@@ -35,7 +35,25 @@ pub(crate) struct InFlight {
     store_ops: u64,
 }
 
+/// A place in the writes that no batch holds yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    writes: usize,
+    store_ops: u64,
+}
+
 impl State {
+    /// Where the next write will stand.
+    pub fn mark(&self) -> Mark {
+        Mark { writes: self.writes.len(), store_ops: self.store.ops_emitted() }
+    }
+
+    /// What was written since `mark`, if no batch was sealed since. With an entry applied in between, this is what the
+    /// entry did: equal on every member.
+    pub fn writes_since(&self, mark: Mark) -> impl Iterator<Item = &Write> {
+        self.store.ops_after(mark.store_ops).iter().chain(self.writes.iter().skip(mark.writes))
+    }
+
     /// Whether anything was applied or compacted since the last batch.
     pub fn is_dirty(&self) -> bool {
         self.touched || self.dirty_writes() > 0

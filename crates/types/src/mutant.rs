@@ -70,7 +70,7 @@ pub enum Mutant {
     ReadWithoutQuorum,
     /// A leader answers reads before it knows what is committed (raft, 8).
     ReadBeforeOwnTerm,
-    /// A follower commits what the leader has committed, whatever it holds itself (raft, 5.3).
+    /// Heartbeats carry what the leader has committed, and followers commit it, whatever they hold (raft, 5.3).
     CommitBeyondMatch,
     /// A write that finds the disk full fails (etcd stops).
     FullDiskStops,

@@ -61,9 +61,26 @@ impl SimDisk {
         self.lock().faults.push((number, fault));
     }
 
+    /// How many reads were made so far: the number of the next one.
+    pub fn read_count(&self) -> u64 {
+        self.lock().reads
+    }
+
+    /// Plants a fault of a read: it fires once, at the first read whose number is at least `number`.
+    pub fn fail_read_at(&self, number: u64, fault: Fault) {
+        self.lock().read_faults.push((number, fault));
+    }
+
+    /// The faults that have fired since the last call, in order.
+    pub fn take_fired(&self) -> Vec<Fault> {
+        std::mem::take(&mut self.lock().fired)
+    }
+
     /// Takes back all faults that have not fired.
     pub fn clear_faults(&self) {
-        self.lock().faults.clear();
+        let mut state = self.lock();
+        state.faults.clear();
+        state.read_faults.clear();
     }
 
     /// Whether a [`Fault::Crash`] fired, or [`SimDisk::kill`] was called.
@@ -172,7 +189,8 @@ impl SimDisk {
 
     /// Planted faults that have not fired.
     pub fn faults_left(&self) -> Vec<Fault> {
-        self.lock().faults.iter().map(|(_, fault)| *fault).collect()
+        let state = self.lock();
+        state.faults.iter().chain(&state.read_faults).map(|(_, fault)| *fault).collect()
     }
 
     /// Cuts the stored file to `len` bytes.

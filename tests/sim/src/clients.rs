@@ -1,22 +1,10 @@
-//! Clients and watchers: who asks what of which member, and what becomes of the answers.
-
-use std::task::{Context, Poll};
-
-use node::{Caller, WatchFrame};
-use prost::Message;
-use proto::etcdserverpb::{
-    WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
-};
+//! Clients: who asks what of which member, and what becomes of the answers.
 
 use crate::{
     call::{Answer, Ask, Outcome, Who, call},
-    check::{
-        Violation, violation,
-        watch::{Stream, Watched},
-    },
     load::Seen,
     lockers::LOCKERS,
-    machine::{Life, OpenCall, OpenStream},
+    machine::{Life, OpenCall},
     options::{MILLIS, SECOND},
     world::{Event, World},
 };
@@ -25,15 +13,9 @@ use crate::{
 const PROBE: usize = usize::MAX;
 /// Calls of who changes the membership.
 pub(crate) const OPERATOR: usize = usize::MAX - 1;
-
-/// A watcher, over all the streams that it opens.
-pub(crate) struct Watcher {
-    pub(crate) watched: Watched,
-    /// Where its stream is.
-    pub(crate) at: Option<usize>,
-    /// Looks only now and then.
-    slow: bool,
-}
+/// Where clients are lively by turns: so many seconds of so many.
+const BURST: u64 = 20;
+const BURST_EVERY: u64 = 100;
 
 impl World {
     /// Plans the first call of each client and the first stream of each watcher.
@@ -42,18 +24,7 @@ impl World {
             let at = 2 * SECOND + self.load.random.below(SECOND);
             self.heap.plan(at, Event::Client { client });
         }
-        for watcher in 0..self.options.watchers {
-            let (key, mut range_end) = self.load.range();
-            if range_end == key {
-                // An empty range is refused.
-                range_end.clear();
-            }
-            let watched = Watched::new(key, range_end, self.load.random.one_in(2), 0);
-            let slow = self.load.random.one_in(4);
-            self.watchers.push(Watcher { watched, at: None, slow });
-            let at = 2 * SECOND + self.load.random.below(5 * SECOND);
-            self.heap.plan(at, Event::Watcher { watcher });
-        }
+        self.plan_watchers();
     }
 
     /// A place where a member runs; most clients find one that takes calls now, some wait at one that is paused.
@@ -84,6 +55,13 @@ impl World {
             let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
             self.load.draw(seen, &ids)
         });
+        if let Ask::Range(range) = &ask
+            && !range.serializable
+            && let Some(near) = self.near_trouble()
+            && self.load.random.one_in(2)
+        {
+            place = near;
+        }
         if let Ask::Compact(_) = &ask
             && self.options.close
         {
@@ -110,10 +88,37 @@ impl World {
         })
     }
 
+    /// A place that is more likely than others to tell what is long past: one that still takes itself for the leader, or
+    /// one that starts again and again.
+    fn near_trouble(&self) -> Option<usize> {
+        let newest = self.raft.newest_term_led();
+        self.machines.iter().enumerate().position(|(place, machine)| {
+            let Some(life) = machine.life.as_ref().filter(|_| machine.paused_until <= self.now) else {
+                return false;
+            };
+            let deposed = |figures: node::stepping::RaftFigures| {
+                figures.leader == machine.id.0 && figures.term < newest
+            };
+            self.is_looping(place) || life.stepped.figures().is_some_and(deposed)
+        })
+    }
+
+    /// A client's mean pause between two calls, now.
+    fn think(&self) -> u64 {
+        let calm = self.now / SECOND % BURST_EVERY >= BURST;
+        if calm && self.options.lull > 0 { self.options.lull } else { self.options.think }
+    }
+
     /// A call of the simulator itself; its answer is in `probed`.
     pub(crate) fn probe(&mut self, place: usize, ask: Ask) {
         self.probed.remove(&place);
         self.call(PROBE, place, ask);
+    }
+
+    /// Whether such a call has yet to be answered.
+    pub(crate) fn is_probed(&self, place: usize) -> bool {
+        let life = self.machines[place].life.as_ref();
+        life.is_some_and(|life| life.calls.iter().any(|open| open.client == PROBE))
     }
 
     pub(crate) fn call(&mut self, client: usize, place: usize, ask: Ask) {
@@ -191,7 +196,8 @@ impl World {
         } else if client >= LOCKERS {
             self.locker_told(client, &ask, called, &outcome);
         } else {
-            let think = self.load.random.around(self.options.think);
+            let think = self.think();
+            let think = self.load.random.around(think);
             let think = if self.follow_up(client, &ask, &outcome) { think.min(MILLIS) } else { think };
             self.heap.plan(self.now + think, Event::Client { client });
         }
@@ -223,7 +229,8 @@ impl World {
             if open.client == OPERATOR {
                 self.operator_lost();
             } else if open.client != PROBE {
-                let think = self.load.random.around(self.options.think);
+                let think = self.think();
+                let think = self.load.random.around(think);
                 self.heap.plan(self.now + think, Event::Client { client: open.client });
             }
         }
@@ -232,137 +239,5 @@ impl World {
             let pause = self.load.random.around(SECOND);
             self.heap.plan(self.now + pause, Event::Watcher { watcher: stream.watcher });
         }
-    }
-
-    /// A watcher opens a stream, or a slow one looks at its own.
-    pub(crate) fn watcher(&mut self, watcher: usize) {
-        if let Some(place) = self.watchers[watcher].at {
-            if self.watchers[watcher].slow {
-                self.poll_streams(place, true);
-                self.poll(place);
-            }
-            self.ask_progress(watcher, place);
-            self.touch(place);
-            let pause = self.load.random.around(3 * SECOND);
-            return self.heap.plan(self.now + pause, Event::Watcher { watcher });
-        }
-        let again = self.now + SECOND;
-        self.heap.plan(again, Event::Watcher { watcher });
-        let Some(place) = self.serving() else { return };
-        let Watcher { watched, at, .. } = &mut self.watchers[watcher];
-        *at = Some(place);
-        watched.reopen();
-        let create = WatchCreateRequest {
-            key: watched.key.clone(),
-            range_end: watched.range_end.clone(),
-            start_revision: watched.next,
-            prev_kv: watched.prev_kv,
-            progress_notify: self.load.random.one_in(2),
-            fragment: self.load.random.one_in(2),
-            ..WatchCreateRequest::default()
-        };
-        let Some(life) = &mut self.machines[place].life else { return };
-        let (input, output) = life.port.open_watch(Caller::internal());
-        input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
-        life.streams.push(OpenStream { watcher, input, output });
-        life.wake();
-        self.count("watch opened");
-        self.poll(place);
-        self.touch(place);
-    }
-
-    fn ask_progress(&mut self, watcher: usize, place: usize) {
-        if !self.load.random.one_in(3) {
-            return;
-        }
-        let Some(life) = &self.machines[place].life else { return };
-        if let Some(stream) = life.streams.iter().find(|stream| stream.watcher == watcher) {
-            let request = RequestUnion::ProgressRequest(WatchProgressRequest {});
-            stream.input.send(WatchRequest { request_union: Some(request) });
-            life.wake();
-        }
-        self.poll(place);
-    }
-
-    /// Takes what has come on the streams of a place, on the slow ones only when asked to.
-    fn poll_streams(&mut self, place: usize, slow: bool) {
-        let Some(life) = &mut self.machines[place].life else { return };
-        let waker = life.waker();
-        let mut context = Context::from_waker(&waker);
-        let (mut frames, mut broken) = (Vec::new(), Vec::new());
-        for stream in &mut life.streams {
-            if self.watchers[stream.watcher].slow != slow && !self.settling {
-                continue;
-            }
-            loop {
-                let next = std::pin::pin!(stream.output.next());
-                match std::future::Future::poll(next, &mut context) {
-                    Poll::Ready(Some(Ok(frame))) => frames.push((stream.watcher, frame)),
-                    Poll::Ready(Some(Err(_)) | None) => {
-                        broken.push(stream.watcher);
-                        break;
-                    }
-                    Poll::Pending => break,
-                }
-            }
-        }
-        for (watcher, frame) in frames {
-            match self.frame(watcher, &frame) {
-                Ok(Stream::Open) => {}
-                Ok(Stream::Compacted(at)) => {
-                    self.count("watch compacted");
-                    self.watchers[watcher].watched.next = at;
-                    broken.push(watcher);
-                }
-                Err(wrong) => self.judge(Err(wrong)),
-            }
-        }
-        for watcher in broken {
-            self.watchers[watcher].at = None;
-            if let Some(life) = &mut self.machines[place].life {
-                life.streams.retain(|stream| stream.watcher != watcher);
-                life.wake();
-            }
-        }
-    }
-
-    fn frame(&mut self, watcher: usize, frame: &WatchFrame) -> Result<Stream, Violation> {
-        let bytes = [frame.head(), frame.body()].concat();
-        let Ok(response) = WatchResponse::decode(&bytes[..]) else {
-            return violation("a watch response cannot be decoded");
-        };
-        let facts = [
-            watcher as u64,
-            response.events.len() as u64,
-            response.header.as_ref().map_or(0, |h| h.revision) as u64,
-        ];
-        self.trace.note(self.now, "watch", &facts);
-        *self.counters.entry("watch event").or_default() += response.events.len() as u64;
-        self.watchers[watcher].watched.received(&self.history.model, &response)
-    }
-
-    /// Now and then a watcher gives up its stream and begins somewhere else: in the past, or in the future.
-    pub(crate) fn move_watcher(&mut self) {
-        if self.watchers.is_empty() {
-            return;
-        }
-        let watcher = self.load.random.below(self.watchers.len() as u64) as usize;
-        let Watcher { watched, at, .. } = &mut self.watchers[watcher];
-        let Some(place) = at.take() else { return };
-        let model = &self.history.model;
-        let (low, high) = (model.compacted.max(1) as u64, model.revision as u64 + 5);
-        let behind = (low + 1).min(high);
-        watched.next = match self.load.random.below(6) {
-            0 | 1 => low,
-            2 => behind,
-            _ => self.load.random.between(low, high.max(low)),
-        } as i64;
-        if let Some(life) = &mut self.machines[place].life {
-            life.streams.retain(|stream| stream.watcher != watcher);
-            life.wake();
-        }
-        self.poll(place);
-        self.touch(place);
-        self.heap.plan(self.now + MILLIS, Event::Watcher { watcher });
     }
 }

@@ -12,7 +12,7 @@ use types::ClusterId;
 use vfs::{Fault, SimDisk};
 
 use crate::{
-    faults::FaultKind,
+    fault_kind::FaultKind,
     machine::{Machine, peer_url},
     options::SECOND,
     world::{Event, World},
@@ -61,6 +61,7 @@ impl World {
         match kind {
             FaultKind::LostDisk => {
                 self.kill(place);
+                self.count(kind.name());
                 self.machines[place].disk = SimDisk::new();
                 self.machines[place].hurt = Some(Hurt::Disk);
             }
@@ -78,6 +79,9 @@ impl World {
                     self.kill(place);
                 }
                 let damages = self.draw_damage(kind, place);
+                if !damages.is_empty() {
+                    self.count(kind.name());
+                }
                 let machine = &mut self.machines[place];
                 damages.iter().for_each(|damage| {
                     let poked = machine.disk.poke(&damage.path, damage.offset, &damage.read);

@@ -1,4 +1,4 @@
-//! How lives end: power loss, a kill, a stop, a failure.
+//! How lives begin and end: a start; power loss, a kill, a stop, a failure.
 
 use node::stepping::Part;
 
@@ -13,6 +13,42 @@ use crate::{
 const LAST_TURNS_MAX: usize = 10_000;
 
 impl World {
+    /// A machine starts its member, if it may.
+    pub(crate) fn start(&mut self, place: usize) {
+        let life_seed = self.chance.next();
+        let machine = &mut self.machines[place];
+        if machine.life.is_some() || machine.gone || !self.may_start(place) {
+            return;
+        }
+        let machine = &mut self.machines[place];
+        self.trace.note(self.now, "start", &[place as u64]);
+        match machine.start(self.now, life_seed) {
+            Ok(()) => {
+                machine.damages.clear();
+                let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
+                let id = machine.id.0;
+                if let Some(figures) = figures {
+                    let checked = self.raft.started(id, &figures);
+                    self.judge(checked);
+                }
+                self.reach_changed();
+                self.begin_tending(place);
+                self.loop_on(place);
+                self.after_step(place);
+            }
+            Err(_) if machine.disk.power_lost() => self.power_lost(place),
+            // A member that was removed may know it.
+            Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
+            // Without a reserve from an earlier life there is nothing to begin with.
+            Err(_) if machine.filled && !machine.published => self.ended(place, None),
+            Err(error) if machine.hurt.is_some() => self.refused(place, &error),
+            Err(error) => {
+                let what = format!("{} does not start: {error}", machine.name);
+                self.judge(violation(what));
+            }
+        }
+    }
+
     /// The power of a machine goes now.
     pub(crate) fn lose_power(&mut self, place: usize) {
         if self.machines[place].life.is_some() {
@@ -23,6 +59,7 @@ impl World {
     /// A machine has no power any more, now or since its last I/O.
     pub(crate) fn power_lost(&mut self, place: usize) {
         self.count("crash");
+        self.count_fired(place);
         let plan = self.crash_plan();
         let machine = &mut self.machines[place];
         let image = machine.disk.crash(plan);
@@ -34,6 +71,7 @@ impl World {
 
     /// The process ends; what it wrote is there for the next one.
     pub(crate) fn kill(&mut self, place: usize) {
+        self.count_fired(place);
         let machine = &mut self.machines[place];
         if machine.life.is_some() {
             let image = machine.disk.kill();
@@ -45,6 +83,7 @@ impl World {
 
     pub(crate) fn ended(&mut self, place: usize, life: Option<Life>) {
         self.trace.note(self.now, "ended", &[place as u64]);
+        self.count_fired(place);
         self.look_at_writes(place);
         let machine = &mut self.machines[place];
         machine.disk.clear_faults();
@@ -56,7 +95,7 @@ impl World {
             self.abandon(life);
         }
         self.reach_changed();
-        let down = if self.settling { SECOND } else { self.time_down(4 * SECOND) };
+        let down = if self.settling { SECOND } else { self.time_down(place, 4 * SECOND) };
         self.heap.plan(self.now + down, Event::Start { place });
     }
 

@@ -3,164 +3,15 @@
 use vfs::{CrashPlan, Fault};
 
 use crate::{
+    fault_kind::FaultKind,
     options::{MILLIS, SECOND},
     world::{Event, World},
 };
 
-/// Kinds of faults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FaultKind {
-    /// A machine loses power now.
-    PowerLoss,
-    /// A machine loses power at one of its next I/Os.
-    PowerLossAtIo,
-    /// All machines lose power at once.
-    Blackout,
-    /// A member is killed; its machine goes on.
-    Kill,
-    /// A member is stopped gracefully.
-    Stop,
-    /// Nothing runs on a machine for a while.
-    Pause,
-    /// Two groups do not hear each other.
-    Partition,
-    /// Nobody hears one member, and it hears nobody.
-    Isolation,
-    /// One member hears another, but not the other way round.
-    OneWay,
-    /// Each member hears only its neighbours.
-    Ring,
-    /// A partition that comes and goes.
-    Flapping,
-    /// Much is lost on some ways.
-    Loss,
-    /// A disk finishes nothing for a while.
-    DiskStall,
-    /// A write fails at one of the next I/Os.
-    WriteFails,
-    /// A sync fails, and what it should have made durable never will be.
-    SyncFails,
-    /// The next database that is sent is damaged on its way.
-    DamagedDatabase,
-    /// For a while, whoever comes to lead is lost soon after.
-    Hunt,
-    /// A bit of what a member has stored changes.
-    BitRot,
-    /// A sector of what a member has stored is zeros.
-    ZeroedSector,
-    /// Two sectors of a file change places.
-    SwappedSectors,
-    /// A write says that it is done, and stores nothing.
-    LostWrite,
-    /// A write goes some sectors too far.
-    MisdirectedWrite,
-    /// A machine gets a new disk.
-    LostDisk,
-    /// Somebody else eats what is free on a disk, for a while.
-    FullDisk,
-    /// A read fails, or brings a wrong bit, once.
-    BadRead,
-    /// A wall clock jumps, forward or back.
-    ClockJump,
-    /// A clock changes its pace.
-    Drift,
-}
-
-impl FaultKind {
-    /// All of them.
-    pub const ALL: [FaultKind; 27] = [
-        FaultKind::PowerLoss,
-        FaultKind::PowerLossAtIo,
-        FaultKind::Blackout,
-        FaultKind::Kill,
-        FaultKind::Stop,
-        FaultKind::Pause,
-        FaultKind::Partition,
-        FaultKind::Isolation,
-        FaultKind::OneWay,
-        FaultKind::Ring,
-        FaultKind::Flapping,
-        FaultKind::Loss,
-        FaultKind::DiskStall,
-        FaultKind::WriteFails,
-        FaultKind::SyncFails,
-        FaultKind::DamagedDatabase,
-        FaultKind::Hunt,
-        FaultKind::BitRot,
-        FaultKind::ZeroedSector,
-        FaultKind::SwappedSectors,
-        FaultKind::LostWrite,
-        FaultKind::MisdirectedWrite,
-        FaultKind::LostDisk,
-        FaultKind::FullDisk,
-        FaultKind::BadRead,
-        FaultKind::ClockJump,
-        FaultKind::Drift,
-    ];
-
-    /// Whether it means anything in a cluster of that size.
-    pub(crate) fn fits(self, members: usize) -> bool {
-        match self {
-            FaultKind::Partition
-            | FaultKind::Isolation
-            | FaultKind::OneWay
-            | FaultKind::Flapping
-            | FaultKind::Loss
-            | FaultKind::DamagedDatabase
-            | FaultKind::Hunt => members > 1,
-            FaultKind::LostDisk | FaultKind::LostWrite | FaultKind::MisdirectedWrite => members > 2,
-            FaultKind::Ring => members > 3,
-            _ => true,
-        }
-    }
-
-    /// Whether it ends members at once.
-    fn ends_members(self) -> bool {
-        matches!(
-            self,
-            FaultKind::PowerLoss
-                | FaultKind::PowerLossAtIo
-                | FaultKind::Blackout
-                | FaultKind::Kill
-                | FaultKind::Stop
-        )
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            FaultKind::PowerLoss => "power loss",
-            FaultKind::PowerLossAtIo => "power loss at an I/O",
-            FaultKind::Blackout => "power loss of all",
-            FaultKind::Kill => "kill",
-            FaultKind::Stop => "graceful stop",
-            FaultKind::Pause => "pause",
-            FaultKind::Partition => "partition",
-            FaultKind::Isolation => "isolation",
-            FaultKind::OneWay => "one-way cut",
-            FaultKind::Ring => "ring",
-            FaultKind::Flapping => "flapping partition",
-            FaultKind::Loss => "lossy ways",
-            FaultKind::DiskStall => "disk stall",
-            FaultKind::WriteFails => "failed write",
-            FaultKind::SyncFails => "failed sync",
-            FaultKind::DamagedDatabase => "damaged database",
-            FaultKind::Hunt => "hunt for leaders",
-            FaultKind::BitRot => "bit rot",
-            FaultKind::ZeroedSector => "zeroed sector",
-            FaultKind::SwappedSectors => "swapped sectors",
-            FaultKind::LostWrite => "lost write",
-            FaultKind::MisdirectedWrite => "misdirected write",
-            FaultKind::LostDisk => "lost disk",
-            FaultKind::FullDisk => "full disk",
-            FaultKind::BadRead => "bad read",
-            FaultKind::ClockJump => "wall clock jump",
-            FaultKind::Drift => "change of clock pace",
-        }
-    }
-}
-
 /// I/Os within which a planned power loss happens.
 const CRASH_IOS_MAX: u64 = 300;
+/// Reads within which one goes wrong: about as many as a start makes.
+const START_READS: u64 = 60;
 /// How often a flapping partition changes.
 const FLAPS: u64 = 8;
 
@@ -193,7 +44,9 @@ impl World {
 
     fn strike_with(&mut self, kind: FaultKind) {
         let place = self.victim();
-        self.count(kind.name());
+        if kind.happens_at_once() && (kind.is_of_network() || self.machines[place].life.is_some()) {
+            self.count(kind.name());
+        }
         self.trace.note(self.now, kind.name(), &[place as u64]);
         match kind {
             FaultKind::PowerLoss => self.lose_power(place),
@@ -232,13 +85,8 @@ impl World {
             | FaultKind::MisdirectedWrite
             | FaultKind::LostDisk => self.damage(kind, place),
             FaultKind::FullDisk => self.fill(place),
-            FaultKind::BadRead => {
-                let bit = self.chance.next();
-                let fault = if self.chance.one_in(2) { Fault::ReadEio } else { Fault::ReadBitFlip { bit } };
-                let machine = &mut self.machines[place];
-                machine.may_fail = true;
-                machine.disk.fail_at(0, fault);
-            }
+            FaultKind::CrashLoop => self.begin_loop(place),
+            FaultKind::BadRead => self.read_badly(place),
             FaultKind::ClockJump => {
                 let jump = self.chance.between(0, 7_200_000) as i64 - 3_600_000;
                 self.machines[place].wall_off += jump;
@@ -259,6 +107,38 @@ impl World {
         machine.may_fail = true;
         let at = machine.disk.io_count() + self.chance.below(CRASH_IOS_MAX);
         machine.disk.fail_at(at, fault);
+    }
+
+    /// A read goes wrong, once: under a member that runs, or while it starts.
+    fn read_badly(&mut self, place: usize) {
+        let fault = match self.chance.below(3) {
+            0 => Fault::ReadEio,
+            1 => Fault::ReadBitFlip { bit: self.chance.next() },
+            _ => Fault::ShortRead { bytes: self.chance.between(1, 4096) as usize },
+        };
+        if self.chance.one_in(2) {
+            self.kill(place);
+        }
+        let machine = &mut self.machines[place];
+        machine.may_fail = true;
+        machine.disk.fail_read_at(machine.disk.read_count() + self.chance.below(START_READS), fault);
+    }
+
+    /// Counts what a disk has done to its member since the last call.
+    pub(crate) fn count_fired(&mut self, place: usize) {
+        for fault in self.machines[place].disk.take_fired() {
+            self.count(match fault {
+                Fault::Crash => FaultKind::PowerLossAtIo.name(),
+                Fault::Eio => FaultKind::WriteFails.name(),
+                Fault::SyncFails => FaultKind::SyncFails.name(),
+                Fault::LostWrite => FaultKind::LostWrite.name(),
+                Fault::MisdirectedWrite { .. } => FaultKind::MisdirectedWrite.name(),
+                Fault::ReadEio => "failed read",
+                Fault::ReadBitFlip { .. } => "read of a wrong bit",
+                Fault::ShortRead { .. } => "short read",
+                Fault::Enospc | Fault::BitFlip { .. } => "another fault of a disk",
+            });
+        }
     }
 
     /// What a power loss may leave on the disk.

@@ -61,8 +61,14 @@ impl World {
     }
 
     /// How long a member is down.
-    pub(crate) fn time_down(&mut self, usual: u64) -> u64 {
-        let usual = if self.is_hunting() { usual / 4 } else { usual };
+    pub(crate) fn time_down(&mut self, place: usize, usual: u64) -> u64 {
+        let usual = if self.is_looping(place) {
+            usual / 20
+        } else if self.is_hunting() {
+            usual / 4
+        } else {
+            usual
+        };
         self.chance.around(usual)
     }
 }

@@ -7,11 +7,14 @@
 //! the order of the log and compares every answer with a model; `settle` heals everything at the end and demands that
 //! the cluster comes to itself. docs/simulator.md says what is covered and what is not.
 
+mod absorb;
 mod call;
 mod check;
 mod clients;
 mod damage;
+mod delivery;
 mod ends;
+mod fault_kind;
 mod faults;
 mod full;
 mod heap;
@@ -19,6 +22,7 @@ mod hunt;
 mod identities;
 mod load;
 mod lockers;
+mod loops;
 mod machine;
 mod mutants;
 mod network;
@@ -30,9 +34,10 @@ mod runner;
 mod settle;
 mod shrink;
 mod trace;
+mod watchers;
 mod world;
 
-pub use faults::FaultKind;
+pub use fault_kind::FaultKind;
 pub use load::OpKind;
 pub use mutants::{choose_mutant, choose_no_mutant, mutants};
 pub use options::Options;

@@ -189,6 +189,15 @@ impl Load {
 
     /// What a client asks at once after an answer at `revision`, where one thing should come close behind the other.
     pub(crate) fn follow(&mut self, ask: &Ask, revision: i64) -> Option<Ask> {
+        if let Ask::Put(put) = ask
+            && self.random.one_in(3)
+        {
+            // Whoever is asked next has to know.
+            return Some(Ask::Range(pb::RangeRequest {
+                key: put.key.clone(),
+                ..pb::RangeRequest::default()
+            }));
+        }
         let compacts = self.ops.iter().any(|(kind, _)| *kind == OpKind::Compact);
         let deleted = matches!(ask, Ask::Delete(_) | Ask::Txn(_));
         if !compacts || !deleted || revision == 0 || !self.random.one_in(6) {

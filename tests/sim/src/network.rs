@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use consensus::Message;
+use consensus::{Message, MessageKind};
 use node::{PeerAddress, Peers, SnapshotImage};
 use types::MemberId;
 
@@ -88,6 +88,14 @@ pub(crate) struct Network {
     loss: u64,
     duplication: u64,
     reordering: u64,
+    /// What is not held up stays in order.
+    ordered: bool,
+    /// A member to which messages are held up more often, how often, and until when.
+    late: (usize, u64, u64),
+    /// When the last message of a way arrives.
+    last: BTreeMap<(usize, usize), u64>,
+    /// Until when an append is held up on a way.
+    held: BTreeMap<(usize, usize), u64>,
 }
 
 impl Network {
@@ -100,6 +108,10 @@ impl Network {
             loss: options.loss,
             duplication: options.duplication,
             reordering: options.reordering,
+            ordered: options.ordered,
+            late: (0, 0, 0),
+            last: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
 
@@ -115,6 +127,11 @@ impl Network {
         self.lossy.insert((from, to), parts_per_million);
     }
 
+    /// Holds up messages to that member, in parts per million, until then.
+    pub(crate) fn make_late(&mut self, to: usize, parts_per_million: u64, until: u64) {
+        self.late = (to, parts_per_million, until);
+    }
+
     /// Takes back all cuts and losses of single ways.
     pub(crate) fn mend(&mut self) {
         self.cut.clear();
@@ -124,32 +141,63 @@ impl Network {
     /// From now on nothing is lost, held up or sent twice.
     pub(crate) fn calm(&mut self) {
         self.mend();
+        self.late = (0, 0, 0);
         (self.loss, self.duplication, self.reordering) = (0, 0, 0);
     }
 
-    /// How long each copy of a message takes; none when it is lost. Only what may be repeated arrives twice.
-    pub(crate) fn ways(&mut self, from: usize, to: usize, may_repeat: bool) -> Vec<u64> {
-        if self.is_cut(from, to) {
+    /// When each copy of a message that is sent now arrives; none when it is lost. Proposals never arrive twice: a
+    /// transport over TCP gives up what it is not sure of, and raft counts on that, in etcd too.
+    pub(crate) fn arrivals(&mut self, now: u64, from: usize, to: usize, kind: MessageKind) -> Vec<u64> {
+        if self.is_lost(from, to) {
             return Vec::new();
         }
-        let loss = self.lossy.get(&(from, to)).copied().unwrap_or(self.loss);
-        if self.random.chance(loss) {
-            return Vec::new();
+        let way = (from, to);
+        let usual = now + self.random.between(self.delay / 4, self.delay);
+        // Appends that overtake each other are rejected one by one, and each rejection sends what is behind it anew. A
+        // connection does not do that to its messages, so one at a time is enough.
+        let may_wait = kind != MessageKind::Append || self.held.get(&way).is_none_or(|until| *until < now);
+        let first = match self.held_up(now, to).filter(|_| may_wait) {
+            Some(more) if kind == MessageKind::Append => {
+                *self.held.entry(way).insert_entry(usual + more).get()
+            }
+            Some(more) => usual + more,
+            None if self.ordered => {
+                let last = self.last.entry(way).or_default();
+                *last = usual.max(*last + 1);
+                *last
+            }
+            None => usual,
+        };
+        let mut arrivals = vec![first];
+        if self.random.chance(self.duplication) && kind != MessageKind::Propose {
+            let more = self.held_up(now, to).unwrap_or_default();
+            arrivals.push(now + self.random.between(self.delay / 4, self.delay) + more);
         }
-        let mut ways = vec![self.way()];
-        if self.random.chance(self.duplication) && may_repeat {
-            ways.push(self.way());
-        }
-        ways
+        arrivals
     }
 
-    fn way(&mut self) -> u64 {
-        let usual = self.random.between(self.delay / 4, self.delay);
-        if !self.random.chance(self.reordering) {
-            return usual;
+    /// When a database arrives; `None` when it is lost.
+    pub(crate) fn arrival_of_database(&mut self, now: u64, from: usize, to: usize) -> Option<u64> {
+        if self.is_lost(from, to) {
+            return None;
         }
-        // Some stay for longer than anybody waits for them.
+        let more = self.held_up(now, to).unwrap_or_default();
+        Some(now + 10 * (self.random.between(self.delay / 4, self.delay) + more))
+    }
+
+    fn is_lost(&mut self, from: usize, to: usize) -> bool {
+        let loss = self.lossy.get(&(from, to)).copied().unwrap_or(self.loss);
+        self.is_cut(from, to) || self.random.chance(loss)
+    }
+
+    /// For how long more than usual, if it is: some stay for longer than anybody waits for them.
+    fn held_up(&mut self, now: u64, to: usize) -> Option<u64> {
+        let (late, often, until) = self.late;
+        let often = if late == to && now < until { often.max(self.reordering) } else { self.reordering };
+        if !self.random.chance(often) {
+            return None;
+        }
         let longest = if self.random.one_in(4) { 3_000 * MILLIS } else { 20 * self.delay + 300 * MILLIS };
-        usual + self.random.between(MILLIS, longest)
+        Some(self.random.between(MILLIS, longest))
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{faults::FaultKind, load::OpKind, random::Random};
+use crate::{fault_kind::FaultKind, load::OpKind, random::Random};
 
 pub(crate) const MILLIS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1_000 * MILLIS;
@@ -27,6 +27,8 @@ pub struct Options {
     pub clients: usize,
     /// A client's mean pause between two calls, in nanoseconds.
     pub think: u64,
+    /// The same outside of the bursts of lively clients, in nanoseconds; 0 where the pause is always the same.
+    pub lull: u64,
     /// Different keys.
     pub keys: u64,
     /// Largest value, in bytes.
@@ -47,6 +49,8 @@ pub struct Options {
     pub duplication: u64,
     /// Messages that are held up for much longer, of a million, and so overtaken.
     pub reordering: u64,
+    /// Messages that are not held up arrive in the order in which they were sent, as those of one connection do.
+    pub ordered: bool,
     /// Longest usual time of a job on the disk, in nanoseconds.
     pub disk_delay: u64,
     /// How much a member's clock may go too fast or too slow, in parts per million.
@@ -84,6 +88,7 @@ impl Options {
         };
         let lossy = r.one_in(2);
         let fills = faults.contains(&FaultKind::FullDisk);
+        let append_bytes_max = *r.pick(&[1 << 20, 1 << 20, 1_000, 0]);
         Options {
             members,
             tick: Duration::from_millis(*r.pick(&[100, 100, 100, 50, 250])),
@@ -93,6 +98,7 @@ impl Options {
             catchup_entries: *r.pick(&[5, 50, 5_000]),
             clients: r.between(1, 12) as usize,
             think: if lively { r.between(20, 200) } else { r.between(500, 4_000) } * MILLIS,
+            lull: if lively { 2 * SECOND } else { 0 },
             keys: if r.one_in(60) { *r.pick(&[10_000, 100_000]) } else { *r.pick(&[1, 5, 20, 100, 1_000]) },
             value_bytes_max: if r.one_in(30) { 1 << 20 } else { *r.pick(&[16, 16, 200, 5_000]) },
             watchers: r.below(6) as usize,
@@ -109,7 +115,9 @@ impl Options {
             faults,
             close: r.one_in(2),
             reserve_bytes: if fills { *r.pick(&[256 << 10, 2 << 20]) } else { 0 },
-            append_bytes_max: *r.pick(&[1 << 20, 1 << 20, 1_000, 0]),
+            // A log that goes in small pieces, each of which may overtake the others, goes for ever.
+            ordered: append_bytes_max < 1 << 20 || r.one_in(2),
+            append_bytes_max,
         }
     }
 
@@ -123,6 +131,7 @@ impl Options {
             catchup_entries: 5_000,
             clients: 5,
             think: SECOND,
+            lull: 0,
             keys: 100,
             value_bytes_max: 200,
             watchers: 3,
@@ -145,6 +154,7 @@ impl Options {
             close: false,
             reserve_bytes: 1 << 20,
             append_bytes_max: 1 << 20,
+            ordered: true,
             ..Options::of(0)
         }
     }

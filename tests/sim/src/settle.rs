@@ -7,6 +7,7 @@ use proto::etcdserverpb as pb;
 use crate::{
     call::{Answer, Ask},
     check::{Checked, violation},
+    machine::Life,
     options::{MILLIS, SECOND},
     world::World,
 };
@@ -65,7 +66,10 @@ impl World {
 
     fn describe(&self) -> String {
         let figures = self.machines.iter().map(|machine| {
-            machine.life.as_ref().map(|life| (machine.id, life.calls.len(), life.stepped.figures()))
+            let waiting =
+                |life: &Life| life.calls.iter().map(|open| open.ask.name()).collect::<Vec<_>>().join(", ");
+            let life = machine.life.as_ref();
+            life.map(|life| (machine.id, waiting(life), life.stepped.queue_lengths(), life.stepped.figures()))
         });
         let owed = self.watchers.iter().map(|watcher| watcher.watched.owed(&self.history.model));
         format!("{:?}, owed {:?}", figures.collect::<Vec<_>>(), owed.collect::<Vec<_>>())
@@ -108,6 +112,10 @@ impl World {
                 self.run_until(next)?;
                 if self.now > deadline {
                     return violation(format!("{place} does not answer {ask:?}; {}", self.describe()));
+                }
+                if !self.is_probed(place) {
+                    // Its member has ended, or has not started yet: asked again.
+                    break;
                 }
             }
             match self.probed.remove(&place) {

@@ -2,28 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use consensus::{Message, MessageKind};
+use consensus::Message;
 use node::{PeerInput, stepping::Part};
-use proto::etcdserverpb::InternalRaftRequest;
-use types::{
-    MemberId,
-    raft::{Entry, EntryKind},
-};
 
 use crate::{
     check::{
         Checked, Violation, history::History, leases::LeaseChecks, locks::LockChecks, raft::RaftChecks,
         violation,
     },
-    clients::Watcher,
-    faults::pairs,
     load::Load,
     lockers::Locker,
     machine::Machine,
-    network::{Network, Sent},
+    network::Network,
     options::{MILLIS, Options, SECOND},
     random::Random,
-    trace::{Trace, digest},
+    trace::Trace,
+    watchers::Watcher,
 };
 
 /// What can happen.
@@ -56,6 +50,8 @@ pub(crate) enum Event {
     Hog { place: usize },
     /// A leader that was marked is lost.
     Hunted { place: usize, life: u64 },
+    /// A member whose process ends again and again does so.
+    Looped { place: usize, life: u64 },
     /// A flapping partition changes.
     Flap { number: u64 },
     /// The network is whole again.
@@ -89,6 +85,7 @@ pub(crate) struct World {
     /// Calls that clients have ready.
     pub(crate) next_calls: BTreeMap<usize, crate::call::Ask>,
     pub(crate) hunt: crate::hunt::Hunt,
+    pub(crate) crash_loop: crate::loops::CrashLoop,
     /// The operator waits for an answer.
     pub(crate) operator_waits: bool,
     /// The next database that arrives has a bit wrong.
@@ -110,8 +107,6 @@ const SPINS_MAX: u32 = 1_000;
 const TURN_DELAY_MAX: u64 = 50_000;
 /// A write that waits for space tries again so often.
 const SPACE_PAUSE: u64 = 100 * MILLIS;
-/// A member is told at most so often that another cannot be reached.
-const UNREACHABLE_PAUSE: u64 = 100 * MILLIS;
 
 impl World {
     pub(crate) fn new(seed: u64, options: Options) -> World {
@@ -142,6 +137,7 @@ impl World {
             disturbances: 0,
             next_calls: BTreeMap::new(),
             hunt: crate::hunt::Hunt::default(),
+            crash_loop: crate::loops::CrashLoop::default(),
             operator_waits: false,
             damage_next: false,
             settling: false,
@@ -208,42 +204,9 @@ impl World {
             Event::Tend { place, life } => self.tend(place, life),
             Event::Hog { place } => self.hog(place),
             Event::Hunted { place, life } => self.hunted(place, life),
+            Event::Looped { place, life } => self.looped(place, life),
             Event::Flap { number } => self.flap(number),
             Event::Mend { number } => self.mend(number),
-        }
-    }
-
-    fn start(&mut self, place: usize) {
-        let life_seed = self.chance.next();
-        let machine = &mut self.machines[place];
-        if machine.life.is_some() || machine.gone || !self.may_start(place) {
-            return;
-        }
-        let machine = &mut self.machines[place];
-        self.trace.note(self.now, "start", &[place as u64]);
-        match machine.start(self.now, life_seed) {
-            Ok(()) => {
-                machine.damages.clear();
-                let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
-                let id = machine.id.0;
-                if let Some(figures) = figures {
-                    let checked = self.raft.started(id, &figures);
-                    self.judge(checked);
-                }
-                self.reach_changed();
-                self.begin_tending(place);
-                self.after_step(place);
-            }
-            Err(_) if machine.disk.power_lost() => self.power_lost(place),
-            // A member that was removed may know it.
-            Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
-            // Without a reserve from an earlier life there is nothing to begin with.
-            Err(_) if machine.filled && !machine.published => self.ended(place, None),
-            Err(error) if machine.hurt.is_some() => self.refused(place, &error),
-            Err(error) => {
-                let what = format!("{} does not start: {error}", machine.name);
-                self.judge(violation(what));
-            }
         }
     }
 
@@ -333,7 +296,7 @@ impl World {
     }
 
     /// After a turn of a core: checks what it stands at, sends what it wants sent, tells clients.
-    fn after_step(&mut self, place: usize) {
+    pub(crate) fn after_step(&mut self, place: usize) {
         if self.machines[place].disk.power_lost() {
             return self.power_lost(place);
         }
@@ -346,165 +309,5 @@ impl World {
         self.poll(place);
         self.check_ended(place);
         self.touch(place);
-    }
-
-    /// Takes what a member has newly applied into the model.
-    fn absorb(&mut self, place: usize) -> Checked {
-        let machine = &self.machines[place];
-        let id = machine.id.0;
-        let Some(life) = &machine.life else { return Ok(()) };
-        let Some(figures) = life.stepped.figures() else { return Ok(()) };
-        let facts = [place as u64, figures.term, figures.commit, figures.applied, figures.revision as u64];
-        self.trace.note(self.now, "turn", &facts);
-        let before = self.raft.applied_by(id);
-        if figures.applied > before {
-            let entries = life.stepped.entries(before + 1, figures.applied);
-            let new = self.raft.applied(id, &entries)?.to_vec();
-            for entry in &new {
-                self.apply(entry)?;
-            }
-            if figures.applied > self.raft.committed() {
-                return violation(format!("{id:x} applied {} from nowhere", figures.applied));
-            }
-        }
-        // A member that starts has not told how far its compactions have come: it takes them up again.
-        if let Some((revision, compacted)) = self.history.model.stands_at(figures.applied)
-            && (figures.revision != revision || figures.compacted > compacted.max(figures.compacted.min(0)))
-        {
-            return violation(format!(
-                "{id:x} stands at revision {} (compacted {}) with {} applied, the others at {revision} ({compacted})",
-                figures.revision, figures.compacted, figures.applied
-            ));
-        }
-        self.raft.stands(id, figures)
-    }
-
-    fn apply(&mut self, entry: &Entry) -> Checked {
-        if entry.kind != EntryKind::Normal || entry.data.is_empty() {
-            self.history.model.take(entry.index, None);
-            return Ok(());
-        }
-        let Ok(request) = proto::decode::<InternalRaftRequest>(entry.data.clone()) else {
-            return violation(format!("entry {} is no request", entry.index));
-        };
-        let id = request.header.as_ref().map_or(0, |header| header.id);
-        self.raft.proposal(id, entry.index)?;
-        for lease in self.history.model.take(entry.index, Some(request)) {
-            self.leases.revoked(lease, self.now)?;
-        }
-        Ok(())
-    }
-
-    fn place_of(&self, id: u64) -> Option<usize> {
-        self.machines.iter().position(|machine| machine.id == MemberId(id))
-    }
-
-    /// Puts what a member sends on its way.
-    fn send(&mut self, from: usize) {
-        for sent in self.machines[from].door.take_sent() {
-            match sent {
-                Sent::Message(message) => {
-                    let checked = self.raft.sent(&message);
-                    self.judge(checked);
-                    let Some(to) = self.place_of(message.to) else { continue };
-                    // A transport over TCP gives up what it is not sure of, and raft counts on that: a proposal
-                    // that came twice would be applied twice, in etcd too.
-                    let may_repeat = message.kind != MessageKind::Propose;
-                    let ways = self.network.ways(from, to, may_repeat);
-                    if ways.is_empty() {
-                        self.unreachable(from, to);
-                    }
-                    for way in ways {
-                        let message = message.clone();
-                        self.heap.plan(self.now + way, Event::Message { from, to, message });
-                    }
-                }
-                Sent::Snapshot(message, image) => {
-                    let Some(to) = self.place_of(message.to) else { continue };
-                    let mut file = vec![0; image.len() as usize];
-                    let whole = image.read_at(0, &mut file).is_ok_and(|read| read == file.len());
-                    match self.network.ways(from, to, false).first() {
-                        Some(way) if whole => {
-                            self.count("database sent");
-                            let at = self.now + 10 * way;
-                            let sum = digest(&file);
-                            self.heap.plan(at, Event::Snapshot { from, to, message, file, sum });
-                        }
-                        _ => self.snapshot_sent(from, message.to, false),
-                    }
-                }
-            }
-        }
-    }
-
-    fn unreachable(&mut self, from: usize, to: usize) {
-        let about = self.machines[to].id;
-        let machine = &mut self.machines[from];
-        if machine.unreachable_told_at + UNREACHABLE_PAUSE <= self.now {
-            machine.unreachable_told_at = self.now;
-            let input = PeerInput::Unreachable(about);
-            self.heap.plan(self.now + self.options.delay, Event::Told { place: from, input });
-        }
-    }
-
-    fn snapshot_sent(&mut self, from: usize, to: u64, delivered: bool) {
-        let input = PeerInput::SnapshotSent { to: MemberId(to), delivered };
-        self.heap.plan(self.now + self.options.delay, Event::Told { place: from, input });
-    }
-
-    fn tell(&mut self, place: usize, input: PeerInput) {
-        if let Some(life) = &self.machines[place].life {
-            life.stepped.handle().peer_input(input);
-            self.touch(place);
-        }
-    }
-
-    fn message(&mut self, from: usize, to: usize, message: Message) {
-        let Message { kind, term, index, commit, log_term, .. } = message;
-        let entries = message.entries.iter().fold(0, |sum, entry| sum ^ digest(&entry.data) ^ entry.index);
-        let facts = [from as u64, to as u64, kind as u64, term, index, commit, log_term, entries];
-        self.trace.note(self.now, "message", &facts);
-        if self.machines[to].life.is_none() || self.network.is_cut(from, to) {
-            return self.unreachable(from, to);
-        }
-        self.tell(to, PeerInput::Messages(vec![message]));
-    }
-
-    fn snapshot(&mut self, from: usize, to: usize, message: Message, mut file: Vec<u8>, sum: u64) {
-        let damaged = std::mem::take(&mut self.damage_next) && !file.is_empty();
-        if damaged {
-            let bit = self.chance.below(file.len() as u64 * 8);
-            file[(bit / 8) as usize] ^= 1 << (bit % 8);
-        }
-        let index = message.snapshot.as_ref().map_or(0, |snapshot| snapshot.meta.index);
-        self.trace.note(self.now, "database", &[from as u64, to as u64, index, digest(&file)]);
-        let open = self.machines[to].life.is_some() && !self.network.is_cut(from, to);
-        // The transport has a checksum of its own (`peer`): a value that has changed shows in no other way.
-        let whole = digest(&file) == sum;
-        if !whole {
-            self.count("database refused");
-        }
-        let received =
-            open && whole && crate::receive::receive(&self.machines[to].disk, index, &file).is_ok();
-        if self.machines[to].disk.power_lost() {
-            self.power_lost(to);
-        }
-        self.snapshot_sent(from, message.to, received);
-        if received {
-            self.count("database received");
-            self.tell(to, PeerInput::Messages(vec![message]));
-        }
-    }
-
-    /// Ways were cut or mended, members came or went: doors say who can be reached.
-    pub(crate) fn reach_changed(&mut self) {
-        for (one, other) in pairs(self.machines.len()) {
-            let open = self.machines[other].life.is_some()
-                && !self.network.is_cut(one, other)
-                && !self.network.is_cut(other, one);
-            let id = self.machines[other].id;
-            self.machines[one].set_clock(self.now);
-            self.machines[one].set_reach(id, open);
-        }
     }
 }

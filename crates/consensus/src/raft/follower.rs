@@ -1,6 +1,9 @@
 //! A follower: takes the leader's entries, and passes requests on to it.
 
-use types::raft::Snapshot;
+use types::{
+    mutant::{self, Mutant},
+    raft::Snapshot,
+};
 
 use super::{
     core::Core,
@@ -20,7 +23,9 @@ impl Follower {
             }
             MessageKind::Heartbeat => {
                 self.heard(core, message.from);
-                core.commit_to(message.commit)?;
+                let beyond = mutant::is_on(Mutant::CommitBeyondMatch);
+                let last = if beyond { core.log.last().index } else { u64::MAX };
+                core.commit_to(message.commit.min(last))?;
                 let response = Message::new(MessageKind::HeartbeatResp, message.from);
                 core.send(Message { context: message.context, ..response });
             }

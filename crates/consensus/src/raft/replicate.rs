@@ -1,6 +1,7 @@
 //! How a leader feeds its followers: appends, snapshots and heartbeats.
 
 use bytes::Bytes;
+use types::mutant::{self, Mutant};
 
 use super::core::Core;
 use crate::{LogStore, Message, MessageKind, StoreError, journal::note, log::payload_len_sum, tracker::Flow};
@@ -107,7 +108,9 @@ impl<S: LogStore> Core<S> {
         for to in self.tracker.others(self.id()) {
             let Some(progress) = self.tracker.progress.get_mut(&to) else { continue };
             // Never more than the follower is known to have: it may hold other entries there.
-            let commit = progress.matched.min(self.log.committed());
+            let beyond = mutant::is_on(Mutant::CommitBeyondMatch);
+            let matched = if beyond { u64::MAX } else { progress.matched };
+            let commit = matched.min(self.log.committed());
             progress.sent_commit(commit);
             let heartbeat = Message::new(MessageKind::Heartbeat, to);
             self.send(Message { commit, context: context.clone(), ..heartbeat });

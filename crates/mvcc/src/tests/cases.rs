@@ -7,7 +7,7 @@ use types::{KeyRange, Revision, bucket};
 use vfs::SimDisk;
 
 use super::harness::{Harness, TxnOp, everything, open_db};
-use crate::{CompactStep, Corruption, Keys, MvccError, Store};
+use crate::{CompactStep, Corruption, HashKv, HashStep, Keys, MvccError, Store};
 
 /// An empty store's hash, as etcd gives it (contract/semantics.md 9.7).
 const HASH_OF_NOTHING: u32 = 1_084_519_789;
@@ -308,6 +308,46 @@ fn pins_hold_up_deletion_and_nothing_else() {
     harness.check_settled();
     assert!(matches!(harness.store.fetch(&rows[0]), Err(MvccError::Compacted { compacted: 4 })));
     assert!(detached.fetch(0).is_ok(), "what was detached before stays");
+}
+
+/// A hash pins what is compacted when it is asked for, and waits until that is carried out. A compaction that comes
+/// later waits for the pin.
+#[test]
+fn a_hash_and_the_compaction_behind_it_do_not_wait_for_each_other() {
+    let mut harness = Harness::new();
+    for value in ["1", "2", "3", "4", "5", "6"] {
+        harness.put("a", value);
+    }
+    harness.commit();
+    harness.compact(3).unwrap();
+    harness.step(1);
+    harness.compact(4).unwrap();
+    let HashKv::Plan(mut plan) = harness.store.hash_kv(5).unwrap() else { panic!("nothing is stored of 5") };
+    harness.compact(6).unwrap();
+    let mut hash = None;
+    for _ in 0..100 {
+        match harness.step(9) {
+            CompactStep::AwaitingCommit { .. } => harness.commit(),
+            CompactStep::AwaitingHash => harness.run_job(),
+            CompactStep::Pinned { oldest } => {
+                assert_eq!(oldest, 4);
+                harness.commit();
+            }
+            _ => {}
+        }
+        plan = match harness.store.hash_step(plan, 9) {
+            HashStep::Working(plan) | HashStep::Waiting { plan, .. } => plan,
+            HashStep::Ready(job) => {
+                hash = Some(job.run().unwrap());
+                break;
+            }
+        };
+    }
+    let hash = hash.expect("the hash is computed");
+    assert_eq!((hash.revision, hash.compacted), (5, 4));
+    harness.settle();
+    harness.check_all();
+    harness.check_settled();
 }
 
 #[test]

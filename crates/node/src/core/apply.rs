@@ -25,8 +25,12 @@ impl Core {
                 continue;
             }
             let begun = self.clock.now();
+            let mark = self.state.mark();
             match self.state.apply(entry) {
                 Ok(applied) => {
+                    if let Some(written) = &mut self.written {
+                        written.push((entry.index, self.state.writes_since(mark).cloned().collect()));
+                    }
                     if !applied.operation.is_empty() {
                         let took = self.clock.now().since(begun);
                         let success = matches!(&applied.outcome, Ok(_) | Err(Rejection::Compacted));
@@ -56,6 +60,16 @@ impl Core {
         if self.state.leases().is_primary() {
             self.state.leases_mut().arm(self.now);
         }
+    }
+
+    /// From now on, keeps what entries write until it is taken.
+    pub(crate) fn keep_written(&mut self) {
+        self.written = Some(Vec::new());
+    }
+
+    /// What each entry has written that was applied since the last call, by index.
+    pub(crate) fn take_written(&mut self) -> Vec<(u64, Vec<types::Write>)> {
+        self.written.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn applied_slowly(&self, applied: &Applied, entry: &Entry, took: Duration) {

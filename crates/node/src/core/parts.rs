@@ -141,6 +141,7 @@ impl Core {
             ranges: ranges::Ranges::default(),
             meters: meters::Meters::default(),
             defragmentation: maintenance::Defragmentation::default(),
+            written: None,
             stopping: None,
             config,
         };

@@ -80,10 +80,20 @@ impl Core {
         }
     }
 
+    /// Once it has handed over, or has waited for that long enough. Not left to housekeeping: [`Transfers::next`] would
+    /// not let the core sleep until then.
     pub(super) fn stop_if_handed_over(&mut self) {
         if self.transfers.handed_over.is_some_and(|at| at <= self.now) {
             self.stop_with(Stop::Asked);
+        } else if self.transfers.stop_at.is_some_and(|at| at <= self.now) {
+            self.stop_without_transfer();
         }
+    }
+
+    fn stop_without_transfer(&mut self) {
+        line!(Warn, "leadership transfer failed", "local-member-id" => self.member_id.to_string(),
+            "error" => format!("etcdserver: {}", Error::TimeoutLeaderTransfer));
+        self.stop_with(Stop::Asked);
     }
 
     pub(super) fn expire_transfers(&mut self) {
@@ -93,10 +103,8 @@ impl Core {
         }
         // Raft gives a transfer up after an election timeout.
         let given_up = self.is_leader() && self.raft.basic_status().transferee == 0;
-        if self.transfers.stop_at.is_some_and(|at| at <= now || given_up) {
-            line!(Warn, "leadership transfer failed", "local-member-id" => self.member_id.to_string(),
-                "error" => format!("etcdserver: {}", Error::TimeoutLeaderTransfer));
-            self.stop_with(Stop::Asked);
+        if self.transfers.stop_at.is_some() && given_up {
+            self.stop_without_transfer();
         }
     }
 

@@ -31,6 +31,12 @@ pub(super) struct State {
     pub(super) calls: u64,
     /// Planted faults, with the number of the first call at which they may fire.
     pub(super) faults: Vec<(u64, Fault)>,
+    /// Reads so far.
+    pub(super) reads: u64,
+    /// Likewise for faults of reads, with the number of the first read.
+    pub(super) read_faults: Vec<(u64, Fault)>,
+    /// Faults that have fired.
+    pub(super) fired: Vec<Fault>,
     pub(super) power_lost: bool,
     /// Upper bound for the sum of all file lengths.
     pub(super) capacity: Option<u64>,
@@ -106,6 +112,9 @@ impl State {
             next_order: 0,
             calls: 0,
             faults: Vec::new(),
+            reads: 0,
+            read_faults: Vec::new(),
+            fired: Vec::new(),
             power_lost: false,
             capacity: None,
         }
@@ -117,11 +126,16 @@ impl State {
             return Err(power_lost());
         }
         let number = self.calls;
-        if call != Call::Read {
+        let mut fault = None;
+        if call == Call::Read {
+            fault = take_due(&mut self.read_faults, self.reads, call);
+            self.reads += 1;
+        } else {
             self.calls += 1;
         }
-        let due = self.faults.iter().position(|(from, fault)| *from <= number && fault.applies_to(call));
-        Ok(due.map(|position| self.faults.remove(position).1))
+        let fault = fault.or_else(|| take_due(&mut self.faults, number, call));
+        self.fired.extend(fault);
+        Ok(fault)
     }
 
     /// The same for calls on names and lengths: `Ok(true)` to do it and fail with "power lost" afterwards.
@@ -146,6 +160,12 @@ impl State {
         self.next_order += 1;
         self.next_order
     }
+}
+
+/// Takes the first fault that may fire at the call of that number and kind.
+fn take_due(faults: &mut Vec<(u64, Fault)>, number: u64, call: Call) -> Option<Fault> {
+    let due = faults.iter().position(|(from, fault)| *from <= number && fault.applies_to(call));
+    due.map(|position| faults.remove(position).1)
 }
 
 fn apply_change(content: &mut Content, change: &FileChange) {

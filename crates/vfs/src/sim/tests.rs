@@ -338,3 +338,19 @@ fn what_was_given_up_does_not_come_back_over_what_is_durable() {
     file.sync_data().unwrap();
     assert_eq!(contents(&disk.crash(CrashPlan::KeepUnsynced), F), b"olN");
 }
+
+#[test]
+fn faults_of_reads_count_reads() {
+    let disk = SimDisk::new();
+    let file = disk.open(Path::new("/a"), OpenMode::Create).unwrap();
+    file.write_all_at(&[1; 8], 0).unwrap();
+    disk.fail_read_at(disk.read_count() + 1, Fault::ShortRead { bytes: 3 });
+    let mut bytes = [0; 8];
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 8);
+    assert!(disk.take_fired().is_empty());
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 3);
+    assert_eq!(disk.take_fired(), [Fault::ShortRead { bytes: 3 }]);
+    disk.fail_read_at(0, Fault::ReadEio);
+    disk.clear_faults();
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 8);
+}

@@ -9,6 +9,8 @@ const USAGE: &str = "usage: sim --seed N | --hours H | --minutes M
   --seed N           this seed alone
   --hours H          seeds until so much time was simulated; --minutes M: the same
   --from N           the first of them; one that nobody has tried, if not given
+  --twice N          N seeds, each of them twice: fails when what happened is not the same
+  --members N        clusters of that size, whatever the seeds draw
   --seed-minutes M   simulated time of each seed, before the end; 10 if not given
   --steady           a cluster of three with etcd's settings, instead of what the seed draws
   --without A,B      leave these kinds of faults or calls out of what the seeds draw
@@ -27,6 +29,8 @@ struct Args {
     shrink: bool,
     without: Vec<String>,
     mutant: Option<String>,
+    twice: u64,
+    members: Option<usize>,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
@@ -41,13 +45,16 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         shrink: false,
         without: Vec::new(),
         mutant: None,
+        twice: 0,
+        members: None,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--steady" => args.steady = true,
             "--trace" => args.verbose = true,
             "--shrink" => args.shrink = true,
-            "--hours" | "--minutes" | "--seed-minutes" | "--seed" | "--from" | "--mutant" | "--without" => {
+            "--hours" | "--minutes" | "--seed-minutes" | "--seed" | "--from" | "--mutant" | "--without"
+            | "--twice" | "--members" => {
                 let text = words.next().ok_or(format!("{word} needs a value"))?;
                 let number = || text.parse::<f64>().map_err(|e| format!("{word} {text}: {e}"));
                 let seed = || text.parse::<u64>().map_err(|e| format!("{word} {text}: {e}"));
@@ -56,6 +63,8 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
                     "--minutes" => args.wanted = minutes(number()?),
                     "--seed-minutes" => args.each = minutes(number()?),
                     "--seed" => args.seed = Some(seed()?),
+                    "--twice" => args.twice = seed()?,
+                    "--members" => args.members = Some(seed()?.clamp(1, 7) as usize),
                     "--from" => args.from = seed()?,
                     "--without" => args.without = text.split(',').map(String::from).collect(),
                     _ => args.mutant = Some(text),
@@ -88,6 +97,7 @@ struct Total {
     seeds: u64,
     simulated: Duration,
     checked: u64,
+    events: u64,
     counters: BTreeMap<&'static str, u64>,
 }
 
@@ -96,6 +106,7 @@ impl Total {
         self.seeds += 1;
         self.simulated += report.simulated;
         self.checked += report.checked;
+        self.events += report.events;
         for (what, times) in &report.counters {
             *self.counters.entry(what).or_default() += times;
         }
@@ -104,6 +115,7 @@ impl Total {
 
 fn options(args: &Args, seed: u64) -> Options {
     let mut options = if args.steady { Options::steady() } else { Options::of(seed) };
+    options.members = args.members.unwrap_or(options.members);
     args.without.iter().for_each(|part| options.leave_out(part));
     options
 }
@@ -160,9 +172,40 @@ fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Runs seeds twice each, until one does not replay.
+fn run_twice(args: &Args) -> ExitCode {
+    let first = args.seed.unwrap_or(args.from);
+    let mut total = Total::default();
+    for seed in (0..args.twice).map(|number| first.wrapping_add(number)) {
+        let once = || sim::run_with(seed, options(args, seed), args.each, false);
+        let (one, other) = (once(), once());
+        if one != other {
+            println!("seed {seed} does not replay: {one:?}\n{other:?}");
+            return ExitCode::FAILURE;
+        }
+        match one {
+            Ok(report) => total.add(&report),
+            Err(failure) => {
+                tell_failure(args, &failure);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!(
+        "{} seeds from {first}, each run twice with the same trace: {} events, {:.2} simulated hours each time",
+        total.seeds,
+        total.events,
+        total.simulated.as_secs_f64() / 3600.0
+    );
+    ExitCode::SUCCESS
+}
+
 fn tell_failure(args: &Args, failure: &Failure) {
     println!("{failure}");
     let mut command = format!("--seed {} --seed-minutes {}", failure.seed, args.each.as_secs_f64() / 60.0);
+    if let Some(members) = args.members {
+        command += &format!(" --members {members}");
+    }
     if args.steady {
         command += " --steady";
     }
@@ -221,6 +264,7 @@ fn main() -> ExitCode {
             eprintln!("no mutant {name}; there are {:?}", sim::mutants());
             ExitCode::from(2)
         }
+        _ if args.twice > 0 => run_twice(&args),
         _ => run(&args),
     }
 }

@@ -85,7 +85,10 @@ impl History {
         if *who == Who::Internal || answer.has_written() {
             return Ok(());
         }
-        let from = if ask.is_serializable() { called.applied } else { called.index };
+        // A compaction is judged by the member that is asked, as of what it has applied, and not again in the log, as in
+        // etcd (contract/semantics.md 7.9).
+        let alone = ask.is_serializable() || matches!(ask, Ask::Compact(_));
+        let from = if alone { called.applied } else { called.index };
         let needs = needs_of(ask);
         if self.model.users.since(from).any(|users| users.grant(who, &needs, |_| None)) {
             return Ok(());

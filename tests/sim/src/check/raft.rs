@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use consensus::{Message, MessageKind};
 use node::stepping::RaftFigures;
-use types::raft::Entry;
+use types::{Write, raft::Entry};
 
 use super::{Checked, violation};
 use crate::trace::digest;
@@ -29,6 +30,8 @@ pub(crate) struct RaftChecks {
     /// Who voted for whom in which term.
     votes: BTreeMap<(u64, u64), u64>,
     members: BTreeMap<u64, Shown>,
+    /// What each entry wrote, by index, as a hash.
+    effects: BTreeMap<u64, u64>,
     /// Ids of the proposals applied.
     proposals: BTreeSet<u64>,
 }
@@ -171,6 +174,22 @@ impl RaftChecks {
         }
         let old = entries.partition_point(|entry| entry.index <= known);
         Ok(&entries[old..])
+    }
+
+    /// An entry wrote this on a member: the same on every other, now and after each start.
+    pub(crate) fn wrote(&mut self, id: u64, index: u64, writes: &[Write]) -> Checked {
+        let bytes = |value: &Option<Bytes>| value.as_ref().map_or(1, |value| digest(value));
+        let hash = writes.iter().fold(0u64, |hash, write| {
+            let parts = [digest(write.bucket.as_bytes()), digest(&write.key), bytes(&write.value)];
+            parts
+                .iter()
+                .fold(hash, |hash, part| (hash ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23))
+        });
+        let first = *self.effects.entry(index).or_insert(hash);
+        if first != hash {
+            return violation(format!("entry {index} did something else on {id:x} than before: {writes:?}"));
+        }
+        Ok(())
     }
 
     /// The proposal with this id was applied for the first time.
