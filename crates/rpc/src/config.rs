@@ -8,7 +8,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::{audit::AuditLog, member::Caller, metrics::Metrics, passwords::Passwords, tokens::Tokens};
+use crate::{
+    audit::AuditLog, member::Caller, metrics::Metrics, offenders::Offenders, passwords::Passwords,
+    tokens::Tokens,
+};
 
 /// Where to listen, and how: what [`crate::open`] needs to know.
 #[derive(Clone, Debug, Default)]
@@ -337,6 +340,7 @@ pub(crate) struct Common {
     pub(crate) pages: Pages,
     pub(crate) notify: Arc<dyn Fn(Notice) + Send + Sync>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) offenders: Offenders,
     pub(crate) audit: Option<Arc<AuditLog>>,
     /// Some moment, for where a time is not wanted.
     pub(crate) epoch: Instant,

@@ -6,11 +6,20 @@ use crate::authority::excuse_url;
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const HEAD_LEN: usize = 9;
+const TYPE_DATA: u8 = 0;
 const TYPE_HEADERS: u8 = 1;
+const TYPE_SETTINGS: u8 = 4;
 const TYPE_PING: u8 = 6;
 const TYPE_CONTINUATION: u8 = 9;
 const FLAG_ACK: u8 = 1;
+const FLAG_END_STREAM: u8 = 1;
 const FLAG_END_HEADERS: u8 = 4;
+
+/// DATA that is shorter than this and not the last of its call counts as idle. Messages on streams may be that
+/// short; their replies make up for it.
+const DATA_SHORT: usize = 32;
+/// What SETTINGS cost: `h2` looks at all streams for one, and proper clients send a few in all their life.
+const SETTINGS_COST: u64 = 16;
 
 /// Follows the bytes that a client sends, from the preface on.
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub(crate) struct FrameScan {
     last_stream: u32,
     /// Frames that were begun.
     frames: u32,
+    /// Those of them that ask for nothing, by what they cost.
+    idle: u64,
     /// Blocks of headers that were begun.
     blocks: u32,
     /// Whether the last one lacks frames.
@@ -43,6 +54,7 @@ impl FrameScan {
             pings: 0,
             last_stream: 0,
             frames: 0,
+            idle: 0,
             blocks: 0,
             block_open: false,
             in_block: false,
@@ -52,6 +64,11 @@ impl FrameScan {
     /// Frames that were begun, so far.
     pub(crate) fn frames(&self) -> u32 {
         self.frames
+    }
+
+    /// Frames that asked for nothing, so far, by what they cost: most count as one.
+    pub(crate) fn idle(&self) -> u64 {
+        self.idle
     }
 
     /// The number of a block of headers that has begun and is not whole.
@@ -100,6 +117,13 @@ impl FrameScan {
         let [len @ .., kind, flags, s0, s1, s2, s3] = self.head;
         self.skip = usize::from(len[0]) << 16 | usize::from(len[1]) << 8 | usize::from(len[2]);
         self.frames = self.frames.wrapping_add(1);
+        self.idle += match kind {
+            TYPE_HEADERS => 0,
+            TYPE_DATA => u64::from(self.skip < DATA_SHORT && flags & FLAG_END_STREAM == 0),
+            TYPE_SETTINGS if flags & FLAG_ACK == 0 => SETTINGS_COST,
+            // Resets, pings, priorities, window updates, continuations, and what nobody knows.
+            _ => 1,
+        };
         self.in_block = matches!(kind, TYPE_HEADERS | TYPE_CONTINUATION);
         if self.in_block {
             self.block_open = flags & FLAG_END_HEADERS == 0;
@@ -131,6 +155,32 @@ mod tests {
             let mut scan = FrameScan::new();
             bytes.clone().chunks_mut(step).for_each(|part| scan.feed(part));
             assert_eq!((scan.pings(), scan.last_stream()), (2, 5), "step {step}");
+        }
+    }
+
+    #[test]
+    fn frames_that_ask_for_nothing_are_counted() {
+        let mut scan = FrameScan::new();
+        let mut feed = |kind: u8, flags: u8, len: u8| {
+            let before = scan.idle();
+            let mut frame = vec![0, 0, len, kind, flags, 0, 0, 0, 1];
+            frame.resize(HEAD_LEN + usize::from(len), 0);
+            scan.feed(&mut frame);
+            scan.idle() - before
+        };
+        let mut preface = FrameScan::new();
+        preface.feed(&mut PREFACE.to_vec());
+        assert_eq!(preface.idle(), 0);
+        // The rest of a preface.
+        assert_eq!(feed(0, 0, 24 - HEAD_LEN as u8), 0);
+        assert_eq!([feed(TYPE_HEADERS, FLAG_END_HEADERS, 9), feed(TYPE_DATA, 0, 32)], [0, 0]);
+        assert_eq!(
+            [feed(TYPE_DATA, FLAG_END_STREAM, 0), feed(TYPE_DATA, 0, 31), feed(TYPE_DATA, 0, 0)],
+            [0, 1, 1]
+        );
+        assert_eq!([feed(TYPE_SETTINGS, 0, 6), feed(TYPE_SETTINGS, FLAG_ACK, 0)], [SETTINGS_COST, 1]);
+        for kind in [2, 3, TYPE_PING, 7, 8, TYPE_CONTINUATION, 10, 255] {
+            assert_eq!(feed(kind, 0, 8), 1, "{kind}");
         }
     }
 

@@ -9,6 +9,9 @@ use std::{
 
 use tokio::time::{Sleep, sleep};
 
+/// The headers of a request must be whole within this time of their first byte.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Waits for the end of one block of headers.
 #[derive(Debug)]
 pub(crate) struct HeaderPatience {
@@ -18,11 +21,13 @@ pub(crate) struct HeaderPatience {
     waiting: Option<(u32, Pin<Box<Sleep>>)>,
 }
 
-impl HeaderPatience {
-    pub(crate) fn new(time: Duration) -> HeaderPatience {
-        HeaderPatience { time, waiting: None }
+impl Default for HeaderPatience {
+    fn default() -> Self {
+        HeaderPatience { time: HEADERS_TIMEOUT, waiting: None }
     }
+}
 
+impl HeaderPatience {
     /// Ready when `unfinished`, the number of a block that is not whole, has been that for too long.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, unfinished: Option<u32>) -> Poll<()> {
         let Some(block) = unfinished else {
@@ -47,7 +52,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_block_that_does_not_end_is_noticed_and_others_are_not() {
-        let mut endless = HeaderPatience::new(Duration::from_millis(1));
+        let mut endless = HeaderPatience { time: Duration::from_millis(1), waiting: None };
         poll_fn(|cx| endless.poll(cx, Some(1))).await;
         // The next one has time of its own.
         assert!(poll_fn(|cx| Poll::Ready(endless.poll(cx, Some(2)))).await.is_pending());

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     config::{Address, Keepalive, Listener, Notice, Traffic},
+    rest::Rest,
     thread::Phase,
     tls::Acceptor,
 };
@@ -30,6 +31,9 @@ use crate::{
 const BACKLOG: i32 = 4096;
 /// Pause after accepting failed, as when no file descriptor is left.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// So many connections are accepted before others have a turn: who connects and hangs up again and again would keep the
+/// thread for as long as it likes.
+const TURN_CONNECTIONS: usize = 8;
 /// Idle time after which the kernel probes a connection.
 const PROBE_AFTER: Duration = Duration::from_secs(30);
 
@@ -213,7 +217,10 @@ impl Reception {
     }
 
     async fn accept_all(&self, listener: usize, socket: &Socket) {
-        loop {
+        for accepted in 1_usize.. {
+            if accepted.is_multiple_of(TURN_CONNECTIONS) {
+                Rest::take().await;
+            }
             match self.accept(socket).await {
                 Ok((socket, remote)) => {
                     // One connection per listener waits here for a place, the others in the kernel.

@@ -4,7 +4,7 @@
 //! `yield_now` alone ends at any other wake-up, as of a call that a client has reset.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     pin::pin,
     sync::{
         Arc,
@@ -40,6 +40,12 @@ impl Rest {
         Rest(bell)
     }
 
+    /// Takes one.
+    pub(crate) async fn take() {
+        let mut rest = None;
+        poll_fn(|cx| rest.get_or_insert_with(|| Rest::begin(cx)).poll()).await;
+    }
+
     /// Ready at its end, not before, however often it is asked.
     pub(crate) fn poll(&self) -> Poll<()> {
         if self.0.rang.load(Relaxed) { Poll::Ready(()) } else { Poll::Pending }
@@ -48,7 +54,7 @@ impl Rest {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, future::poll_fn, rc::Rc, time::Duration};
+    use std::{cell::Cell, rc::Rc, time::Duration};
 
     use tokio::task::LocalSet;
 

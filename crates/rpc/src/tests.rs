@@ -5,6 +5,7 @@ mod bench;
 mod client;
 mod counts;
 mod fake;
+mod floods;
 mod flow;
 mod gateway;
 mod http;

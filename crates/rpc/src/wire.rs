@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::frame_scan::FrameScan;
+use crate::{frame_police::Totals, frame_scan::FrameScan};
 
 /// A client's connection, with or without TLS.
 #[derive(Debug)]
@@ -104,9 +104,6 @@ impl AsyncWrite for Rewound {
 
 /// Bytes that may wait to be written before the writer must wait itself.
 const OUT_MAX: usize = 256 << 10;
-/// So many frames, and what came with the last of them, are read before others have a turn: small ones cost the
-/// sender nothing, and a connection that is full of them would keep its thread for as long as it likes.
-const TURN_FRAMES: u32 = 512;
 /// An emptied buffer larger than this is given back.
 const OUT_KEEP: usize = 64 << 10;
 
@@ -122,8 +119,13 @@ pub(crate) struct Wire {
     written: usize,
     scan: FrameScan,
     last_read: Instant,
+    /// Bytes that were taken for the client.
+    sent: u64,
     /// Frames that had been read when the turn began.
     turn: u32,
+    /// Frames that may be read in it: small ones cost the sender nothing, and a connection that is full of them would
+    /// keep its thread for as long as it likes.
+    turn_frames: u32,
     /// Whether more was wanted than a turn gives.
     cut_short: bool,
 }
@@ -131,12 +133,22 @@ pub(crate) struct Wire {
 impl Wire {
     fn new(stream: Rewound) -> Wire {
         let (scan, last_read) = (FrameScan::new(), Instant::now());
-        Wire { stream, out: Vec::new(), written: 0, scan, last_read, turn: 0, cut_short: false }
+        Wire {
+            stream,
+            out: Vec::new(),
+            written: 0,
+            scan,
+            last_read,
+            sent: 0,
+            turn: 0,
+            turn_frames: u32::MAX,
+            cut_short: false,
+        }
     }
 
-    /// Allows the reader another share of frames.
-    pub(crate) fn begin_turn(&mut self) {
-        self.turn = self.scan.frames();
+    /// Allows the reader another `frames`.
+    pub(crate) fn begin_turn(&mut self, frames: u32) {
+        (self.turn, self.turn_frames) = (self.scan.frames(), frames);
         self.cut_short = false;
     }
 
@@ -148,6 +160,11 @@ impl Wire {
     /// What the client's frames were.
     pub(crate) fn scan(&self) -> &FrameScan {
         &self.scan
+    }
+
+    /// What the connection is judged by.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals { idle: self.scan.idle(), sent: self.sent }
     }
 
     /// When the client was last heard of.
@@ -207,7 +224,7 @@ impl SharedWire {
 impl AsyncRead for SharedWire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = &mut *self.0.borrow_mut();
-        if wire.scan.frames().wrapping_sub(wire.turn) >= TURN_FRAMES {
+        if wire.scan.frames().wrapping_sub(wire.turn) >= wire.turn_frames {
             wire.cut_short = true;
             return Poll::Pending;
         }
@@ -229,6 +246,7 @@ impl AsyncWrite for SharedWire {
             ready!(wire.poll_drain(cx))?;
         }
         wire.out.extend_from_slice(buf);
+        wire.sent = wire.sent.saturating_add(buf.len() as u64);
         Poll::Ready(Ok(buf.len()))
     }
 

@@ -49,6 +49,7 @@ var attacks = map[string]attack{
 	"empty data":                 emptyData,
 	"window updates":             windowUpdates,
 	"connecting and hanging up":  func(context.Context, net.Conn) {},
+	"nothing but computing":      computing,
 	"priorities":                 priorities,
 	"headers that are too large": largeHeaders,
 }
@@ -287,6 +288,12 @@ func until(ctx context.Context, step func(i uint32) error) {
 		if step(i) != nil {
 			return
 		}
+	}
+}
+
+// computing leaves the server alone: what others notice of it is the machine.
+func computing(ctx context.Context, _ net.Conn) {
+	for ctx.Err() == nil {
 	}
 }
 

@@ -89,6 +89,7 @@ impl Side {
                 metrics,
                 epoch: tokio::time::Instant::now(),
                 audit: None,
+                offenders: Default::default(),
             }),
         });
         let member = thread.member.clone();
