@@ -202,6 +202,7 @@ impl Core {
                 self.call(outbox::ReplyTo { mailbox, slot }, caller, request);
             }
             Input::RangeDropped(id) => self.ranges.forget(id),
+            Input::ReadFailed(reason) => self.damaged(&reason),
             Input::PortOpened(mailbox) => self.outbox.register(&mailbox),
             Input::WatchOpened { mailbox, stream, caller } => self.watch_opened(mailbox, stream, caller),
             Input::Watch { stream, request } => self.watch_requested(stream, request),

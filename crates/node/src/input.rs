@@ -37,6 +37,8 @@ pub(crate) enum Input {
     WatchClosed { stream: StreamId },
     /// Nobody wants the rest of a large range any more.
     RangeDropped(RangeId),
+    /// A row that a network thread was about to send cannot be read.
+    ReadFailed(String),
     /// A network thread has a door from now on.
     PortOpened(ReplyBox),
     /// The log thread finished a batch.

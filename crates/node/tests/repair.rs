@@ -188,6 +188,21 @@ fn a_damaged_log_is_mended_to_the_byte() {
 }
 
 #[test]
+fn length_words_of_the_log_come_back() {
+    let mut hurt = Hurt::new(false, true);
+    let dir = hurt.file(".wal").parent().unwrap().to_owned();
+    let log = hurt.file(".wal");
+    let mut offsets = Vec::new();
+    wal::scan(&hurt.victim.disk, &dir, None, |located| offsets.push(located.offset)).unwrap();
+    for place in places(offsets.len()) {
+        for bit in [0, 9, 17, 35, 58, 63] {
+            let flip = |disk: &SimDisk| disk.flip_bit(&log, offsets[place] * 8 + bit).unwrap();
+            assert_eq!(hurt.start_damaged(flip), Ok(()), "bit {bit} of record {place}");
+        }
+    }
+}
+
+#[test]
 fn log_and_database_at_once() {
     let mut hurt = Hurt::new(true, true);
     let (log, db) = (hurt.file(".wal"), hurt.file("snap/db"));

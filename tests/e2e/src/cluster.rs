@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::Client,
-    server::{Server, poll},
+    server::{Exit, Server, poll},
 };
 
 /// Tries to start a cluster whose ports somebody else took.
@@ -114,6 +114,16 @@ impl Cluster {
     pub fn restart(&mut self, n: usize) {
         self.members[n] = launch(self.data(n), &self.flags[n]);
         assert_eq!(self.members[n].wait_ready(), None, "it ended: {}", self.members[n].log());
+    }
+
+    /// Starts the member at a position again, which has ended, and gives how it ends.
+    ///
+    /// # Panics
+    /// When it serves.
+    pub fn restart_refused(&mut self, n: usize) -> Exit {
+        self.members[n] = launch(self.data(n), &self.flags[n]);
+        let code = self.members[n].wait_ready().expect("it does not serve");
+        Exit { code, stdout: String::new(), stderr: self.members[n].log() }
     }
 
     /// A connection to the member at a position, which need not be ready.

@@ -146,10 +146,7 @@ fn a_lone_member_refuses_and_leaves_everything_as_it_is() {
     let data = cluster.members[0].data().to_owned();
     damage(&database(&data), 2);
     let before = fs::read(database(&data)).unwrap();
-    let flags: Vec<&str> = Vec::new();
-    let refused = e2e::server::Server::start_on(&data, &flags);
-    let Err(exit) = refused else { panic!("it serves") };
-    let fatal = exit.fatal().to_string();
+    let fatal = cluster.restart_refused(0).fatal().to_string();
     assert!(fatal.contains("no other member is known") && fatal.contains("damaged"), "{fatal}");
     assert!(fs::read(database(&data)).unwrap() == before, "the file was changed");
 }

@@ -165,12 +165,19 @@ impl World {
     }
 
     /// A hurt member does not start.
-    pub(crate) fn refused(&mut self, place: usize, error: &BootError) {
+    pub(crate) fn refused(&mut self, place: usize, error: &BootError, givers: usize) {
         self.count("hurt member refused to start");
         if error.to_string().is_empty() {
             self.judge(crate::check::violation("a refusal without a reason"));
         }
         self.ended(place, None);
+        if matches!(error, BootError::Unrepaired { .. }) {
+            if givers == 0 && self.options.members > 1 && !self.settling {
+                // It tries again: nobody was there.
+                return self.count("repair waits for others");
+            }
+            self.count("repair was not possible");
+        }
         self.take_care(place);
     }
 

@@ -20,11 +20,14 @@ impl World {
         if machine.life.is_some() || machine.gone || !self.may_start(place) {
             return;
         }
+        let givers = self.bring_givers(place);
         let machine = &mut self.machines[place];
         self.trace.note(self.now, "start", &[place as u64]);
         match machine.start(self.now, life_seed) {
             Ok(()) => {
                 machine.damages.clear();
+                self.repaired(place);
+                let machine = &mut self.machines[place];
                 let figures = machine.life.as_ref().and_then(|life| life.stepped.figures());
                 let id = machine.id.0;
                 if let Some(figures) = figures {
@@ -41,7 +44,7 @@ impl World {
             Err(_) if machine.may_fail || machine.leaving => self.ended(place, None),
             // Without a reserve from an earlier life there is nothing to begin with.
             Err(_) if machine.filled && !machine.published => self.ended(place, None),
-            Err(error) if machine.hurt.is_some() => self.refused(place, &error),
+            Err(error) if machine.hurt.is_some() => self.refused(place, &error, givers),
             Err(error) => {
                 let what = format!("{} does not start: {error}", machine.name);
                 self.judge(violation(what));

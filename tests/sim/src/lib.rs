@@ -13,6 +13,7 @@ mod check;
 mod clients;
 mod damage;
 mod delivery;
+mod donors;
 mod ends;
 mod fault_kind;
 mod faults;

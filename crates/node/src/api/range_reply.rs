@@ -48,7 +48,8 @@ impl Port {
     pub async fn range(&self, caller: Caller, request: RangeRequest) -> Result<RangeReply, Error> {
         let RangeParts { header, rows, more, count, rest } = self.range_parts(caller, request).await?;
         let rest = rest.map(|(id, framed_bytes)| Rest { port: self.clone(), id, framed_bytes });
-        Ok(RangeReply { header: Some(header), rows, rest, more, count, next: 0, stage: Stage::Header })
+        let (header, port) = (Some(header), self.clone());
+        Ok(RangeReply { header, rows, rest, more, count, next: 0, stage: Stage::Header, port })
     }
 }
 
@@ -69,6 +70,8 @@ pub struct RangeReply {
     /// Next row to encode.
     next: usize,
     stage: Stage,
+    /// The core hears of damage.
+    port: Port,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,14 +195,18 @@ impl RangeReply {
 
     fn put_row(&mut self, piece: &mut BytesMut) -> Result<(), Error> {
         let expected = self.rows.row_len(self.next);
-        let row = self.rows.fetch(self.next).map_err(|e| Error::Storage(e.to_string()))?;
+        let failed = |reason: String| {
+            self.port.shared.post(Input::ReadFailed(reason.clone()));
+            Error::Storage(reason)
+        };
+        let row = self.rows.fetch(self.next).map_err(|e| failed(e.to_string()))?;
         if row.len() != expected {
             let what = format!(
                 "row {} of a range has {} bytes, the key index says {expected}",
                 self.next,
                 row.len()
             );
-            return Err(Error::Storage(what));
+            return Err(failed(what));
         }
         piece.reserve(framed_len(row.len()));
         piece.put_u8(KEY_KVS);

@@ -230,7 +230,6 @@ impl Core {
             other => unreachable!("{other:?} is no read"),
         };
         if let Err(Error::Storage(reason)) = &answer {
-            telemetry::line!(Error, "a read failed", "error" => reason.clone());
             self.damaged(reason);
         }
         self.outbox.reply(reply_to, answer);
@@ -239,6 +238,7 @@ impl Core {
     /// The database does not give what it was given. With others to get it from, this member stops serving and starts
     /// anew, which repairs it; alone, it goes on with what is sound.
     pub(super) fn damaged(&mut self, reason: &str) {
+        telemetry::line!(Error, "a read failed", "error" => reason);
         if self.mark_damaged() {
             self.fault(format!("the database is damaged: {reason}"));
         }
@@ -246,7 +246,7 @@ impl Core {
 
     /// Lets the next start repair the database, if there is anybody to get one from; whether there is.
     pub(super) fn mark_damaged(&self) -> bool {
-        let others = self.config.donors.is_some();
+        let others = self.config.donors.is_some() && self.state.cluster().members().nth(1).is_some();
         if others {
             self.summary.set_damaged();
         }

@@ -114,6 +114,8 @@ impl RepairSource {
             .enable_all()
             .build()
             .map_err(|error| format!("nobody can be asked: {error}"))?;
+        // Timeouts are made outside of what runs on it, too.
+        let _inside = runtime.enter();
         let dialer = Dialer { tls: self.tls.clone(), timeout: self.dial_timeout };
         let asker = Asker { runtime: &runtime, dialer: &dialer, kin, release: self.release };
         let begun = Instant::now();
