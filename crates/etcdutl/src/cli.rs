@@ -2,6 +2,7 @@
 
 mod check;
 mod commands;
+mod repair;
 
 use std::{
     io::{self, BufWriter, Write},
@@ -10,7 +11,7 @@ use std::{
 
 use cmdline::{Call, Flag, Flags, Outcome, Shell, script};
 
-pub use self::check::migrate_check;
+pub use self::{check::migrate_check, repair::repair};
 use self::commands::{PROGRAM, RESTORE_FLAGS};
 
 use crate::{

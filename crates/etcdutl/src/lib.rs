@@ -17,6 +17,7 @@ mod golang;
 mod hashkv;
 mod intact;
 mod logs;
+mod loss;
 mod migrate;
 mod print;
 mod progress;
@@ -25,6 +26,7 @@ mod restore;
 mod status;
 
 pub use cli::{
-    migrate_check, run, run_bbolt, snapshot_restore_flags, snapshot_restore_with, snapshot_status_with,
+    migrate_check, repair, run, run_bbolt, snapshot_restore_flags, snapshot_restore_with,
+    snapshot_status_with,
 };
 pub use failure::{Code, Failure};

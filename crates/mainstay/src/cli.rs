@@ -54,6 +54,7 @@ fn mainstay(args: &[String], run_server: RunServer) -> ExitCode {
         Some("etcdutl") => ExitCode::from(etcdutl::run(&args[2..])),
         Some("bbolt") => ExitCode::from(etcdutl::run_bbolt(&args[2..])),
         Some("migrate") => ExitCode::from(etcdutl::migrate_check(&args[2..])),
+        Some("repair") => ExitCode::from(etcdutl::repair(&args[2..])),
         Some(command @ ("gateway" | "grpc-proxy")) => not_there_yet(command),
         _ => cli::run(&args[1..]),
     }
