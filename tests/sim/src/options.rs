@@ -77,7 +77,13 @@ impl Options {
         let lively = r.one_in(3);
         let kept = |r: &mut Random, keep: u64| r.below(100) < keep;
         let users = r.one_in(3);
-        let kinds = OpKind::ALL.into_iter().filter(|kind| users || *kind != OpKind::Users);
+        let alarms = r.one_in(4);
+        let drawn = |kind: &OpKind| match kind {
+            OpKind::Users => users,
+            OpKind::Alarm => alarms,
+            _ => true,
+        };
+        let kinds = OpKind::ALL.into_iter().filter(drawn);
         let ops = kinds.filter(|_| kept(r, 80)).collect::<Vec<_>>();
         let ops: Vec<_> = ops.into_iter().map(|kind| (kind, r.between(1, 4) * kind.usual_weight())).collect();
         let ops = if ops.is_empty() { vec![(OpKind::Put, 1)] } else { ops };
@@ -140,7 +146,7 @@ impl Options {
             // Who is refused costs little: users are left out.
             ops: OpKind::ALL
                 .into_iter()
-                .filter(|kind| *kind != OpKind::Users)
+                .filter(|kind| !matches!(kind, OpKind::Users | OpKind::Alarm))
                 .map(|kind| (kind, kind.usual_weight()))
                 .collect(),
             delay: MILLIS,
