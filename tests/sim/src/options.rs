@@ -165,6 +165,14 @@ impl Options {
         }
     }
 
+    /// Users, roles and permissions change, and clients take locks, whatever the seed drew.
+    pub fn add_users_and_locks(&mut self) {
+        self.lockers = self.lockers.max(3 + self.clients % 4);
+        if !self.ops.iter().any(|(kind, _)| *kind == OpKind::Users) {
+            self.ops.push((OpKind::Users, OpKind::Users.usual_weight()));
+        }
+    }
+
     /// What can be left out of these: kinds of faults and of calls, and some more, by name.
     pub fn parts(&self) -> Vec<String> {
         let faults = self.faults.iter().map(|kind| format!("{kind:?}"));
