@@ -44,7 +44,7 @@ impl Wal {
         // A process that was killed, or stopped because a sync failed, leaves records that can be read but are not
         // durable, and raft is about to be told that they are. After a failed sync the system takes them for
         // written, so a sync alone would do nothing: write them once more.
-        rewrite(&*last.file, walked.unproven, walked.end).doing("write again", &last.path)?;
+        rewrite(&*last.file, &walked.unproven).doing("write again", &last.path)?;
         last.file.sync_data().doing("sync", &last.path)?;
         disk.sync_dir(dir).doing("sync", dir)?;
         disk.sync_dir(parent(dir)).doing("sync", parent(dir))?;
@@ -227,9 +227,25 @@ fn repair(disk: &dyn Disk, last: &Segment, walked: &Walked) -> Result<Option<Tor
     Ok(torn)
 }
 
-/// Writes what is there once more: whatever a power loss keeps of that, it is what was there.
-fn rewrite(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
-    each_piece(file, from, to, |piece, at| file.write_all_at(piece, at))
+/// Writes what is there once more: whatever a power loss keeps of that, it is what was there. A disk that reads wrong
+/// only now must not make it worse, so nothing is written that is not as the walk has found it.
+fn rewrite(file: &dyn File, records: &[Row]) -> io::Result<()> {
+    let (mut piece, mut at) = (Vec::new(), records.first().map_or(0, |row| row.offset));
+    for row in records {
+        let from = piece.len();
+        piece.resize(from + row.length as usize, 0);
+        file.read_exact_at(&mut piece[from..], row.offset)?;
+        if crc32c::crc32c(&piece[from..]) != row.crc {
+            let what = format!("the record at byte {} reads otherwise than a moment ago", row.offset);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
+        if piece.len() >= ZERO_WRITE_BYTES {
+            file.write_all_at(&piece, at)?;
+            at += piece.len() as u64;
+            piece.clear();
+        }
+    }
+    if piece.is_empty() { Ok(()) } else { file.write_all_at(&piece, at) }
 }
 
 /// Zeros, in steps from the end: until the first length word goes, the same records are found to be torn.

@@ -55,9 +55,9 @@ pub(crate) struct Walked {
     pub(crate) end: u64,
     /// One past the last byte of the last segment that is not zero, or `end`.
     pub(crate) used: u64,
-    /// Where in the last segment the records begin that may never have been durable: all before were synced, as
-    /// later ones prove.
-    pub(crate) unproven: u64,
+    /// The records of the last segment that may never have been durable, up to `end`: all before were synced, as later
+    /// ones prove.
+    pub(crate) unproven: Vec<Row>,
     /// How the frame at `end` is bad, if a torn write is there.
     pub(crate) torn: Option<String>,
     /// The checksum so far.
@@ -141,7 +141,7 @@ impl Walk<'_> {
         let (rows, binding) = self.head(segment, &mut window, previous)?;
         let mut rows = RowCursor { rows, next: 0 };
         let mut unnamed = Vec::new();
-        (self.done.unproven, self.batch) = (0, Batch::default());
+        (self.done.unproven, self.batch) = (Vec::new(), Batch::default());
         let mut offset = 0;
         let bad = loop {
             match next(&mut window, offset, self.chain).doing("read", &segment.path)? {
@@ -165,6 +165,7 @@ impl Walk<'_> {
                         unnamed.push(row);
                     }
                     self.accept(segment, offset, frame.end - offset, frame.record, named);
+                    self.done.unproven.push(row);
                     self.chain = Some(frame.crc);
                     self.done.crc = frame.crc;
                     offset = frame.end;
@@ -236,7 +237,7 @@ impl Walk<'_> {
     }
 
     fn accept(&mut self, segment: &Segment, offset: u64, length: u64, record: Record, named: bool) {
-        self.follow_batch(offset, &record);
+        self.follow_batch(&record);
         match &record {
             Record::Entry(entry) => self.last_index = entry.index,
             Record::Snapshot(snapshot) => self.last_index = self.last_index.max(snapshot.index),
@@ -248,9 +249,10 @@ impl Walk<'_> {
     }
 
     /// Keeps `unproven`, by the same reasoning as in `tail`.
-    fn follow_batch(&mut self, offset: u64, record: &Record) {
+    fn follow_batch(&mut self, record: &Record) {
         if std::mem::take(&mut self.batch.closed) {
-            (self.done.unproven, self.batch.has_entry) = (offset, false);
+            self.done.unproven.clear();
+            self.batch.has_entry = false;
         }
         match record {
             Record::Entry(_) => self.batch.has_entry = true,

@@ -5,7 +5,8 @@ use std::{future::Future, pin::Pin};
 use node::{AuthCall, AuthReply, Caller, Claims, Error, Port, Subject};
 use prost::Message;
 use proto::etcdserverpb::{
-    self as pb, ResponseOp, request_op::Request as OpRequest, response_op::Response as OpResponse,
+    self as pb, ResponseOp, alarm_request::AlarmAction, request_op::Request as OpRequest,
+    response_op::Response as OpResponse,
 };
 
 /// Who asks.
@@ -22,7 +23,7 @@ impl Who {
         Who::User { name: String::new(), revision: 0 }
     }
 
-    fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         match self {
             Who::Internal => Caller::internal(),
             Who::User { revision: 0, .. } => Caller::default(),
@@ -50,6 +51,7 @@ pub(crate) enum Ask {
     Revoke(pb::LeaseRevokeRequest),
     KeepAlive(pb::LeaseKeepAliveRequest),
     HashKv(pb::HashKvRequest),
+    Alarm(pb::AlarmRequest),
     MoveLeader(pb::MoveLeaderRequest),
     Defragment(pb::DefragmentRequest),
     Members(pb::MemberListRequest),
@@ -71,6 +73,7 @@ pub(crate) enum Answer {
     Revoke(pb::LeaseRevokeResponse),
     KeepAlive(pb::LeaseKeepAliveResponse),
     HashKv(pb::HashKvResponse),
+    Alarm(pb::AlarmResponse),
     MoveLeader(pb::MoveLeaderResponse),
     Defragment(pb::DefragmentResponse),
     Members(pb::MemberListResponse),
@@ -98,6 +101,7 @@ pub(crate) fn call(port: Port, who: &Who, ask: Ask) -> Pending {
             Ask::Revoke(request) => Answer::Revoke(port.lease_revoke(caller, request).await?),
             Ask::KeepAlive(request) => Answer::KeepAlive(port.lease_keep_alive(caller, request).await?),
             Ask::HashKv(request) => Answer::HashKv(port.hash_kv(caller, request).await?),
+            Ask::Alarm(request) => Answer::Alarm(port.alarm(caller, request).await?),
             Ask::MoveLeader(request) => Answer::MoveLeader(port.move_leader(caller, request).await?),
             Ask::Defragment(request) => Answer::Defragment(port.defragment(caller, request).await?),
             Ask::Members(request) => Answer::Members(port.member_list(caller, request).await?),
@@ -134,6 +138,7 @@ impl Answer {
             Answer::Revoke(answer) => &answer.header,
             Answer::KeepAlive(answer) => &answer.header,
             Answer::HashKv(answer) => &answer.header,
+            Answer::Alarm(answer) => &answer.header,
             Answer::MoveLeader(answer) => &answer.header,
             Answer::Defragment(answer) => &answer.header,
             Answer::Members(answer) => &answer.header,
@@ -157,6 +162,7 @@ impl Answer {
             Answer::Revoke(answer) => answer.header = None,
             Answer::KeepAlive(answer) => answer.header = None,
             Answer::HashKv(answer) => answer.header = None,
+            Answer::Alarm(answer) => answer.header = None,
             Answer::MoveLeader(answer) => answer.header = None,
             Answer::Defragment(answer) => answer.header = None,
             Answer::Members(answer) => answer.header = None,
@@ -233,6 +239,11 @@ impl Ask {
             Ask::Revoke(_) => "lease revoke",
             Ask::KeepAlive(_) => "lease keepalive",
             Ask::HashKv(_) => "hash",
+            Ask::Alarm(request) => match request.action() {
+                AlarmAction::Get => "alarm list",
+                AlarmAction::Activate => "alarm raised",
+                AlarmAction::Deactivate => "alarm cleared",
+            },
             Ask::MoveLeader(_) => "move leader",
             Ask::Defragment(_) => "defragment",
             Ask::Members(_) => "member list",

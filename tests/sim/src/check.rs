@@ -1,6 +1,8 @@
 //! The checkers. They know the log's order, so none of them searches: what a client was told is compared with what a
 //! model of the store, written apart from the product, says at that place of the log.
 
+pub(crate) mod alarms;
+mod asks;
 pub(crate) mod history;
 pub(crate) mod leases;
 pub(crate) mod locks;

@@ -51,7 +51,8 @@ impl World {
         };
         let ask = self.next_calls.remove(&client).unwrap_or_else(|| {
             let model = &self.history.model;
-            let seen = Seen { revision: model.revision, compacted: model.compacted };
+            let alarm = model.alarms.now().first().copied();
+            let seen = Seen { revision: model.revision, compacted: model.compacted, alarm };
             let ids: Vec<u64> = self.machines.iter().map(|machine| machine.id.0).collect();
             self.load.draw(seen, &ids)
         });
@@ -125,7 +126,9 @@ impl World {
         let who = match &ask {
             _ if client >= LOCKERS => Who::Internal,
             // Nobody else may, mostly.
-            Ask::Auth(_) if self.load.random.below(8) > 0 => self.load.root(self.history.model.users.now()),
+            Ask::Auth(_) | Ask::Alarm(_) if self.load.random.below(8) > 0 => {
+                self.load.root(self.history.model.users.now())
+            }
             _ => self.load.who(self.history.model.users.now()),
         };
         let applied = self.raft.applied_by(self.machines[place].id.0);

@@ -82,6 +82,9 @@ impl World {
                 if !damages.is_empty() {
                     self.count(kind.name());
                 }
+                for damage in &damages {
+                    self.trace.note(self.now, "stored bytes change", &[place as u64, damage.offset]);
+                }
                 let machine = &mut self.machines[place];
                 damages.iter().for_each(|damage| {
                     let poked = machine.disk.poke(&damage.path, damage.offset, &damage.read);

@@ -127,6 +127,7 @@ impl World {
     /// Counts what a disk has done to its member since the last call.
     pub(crate) fn count_fired(&mut self, place: usize) {
         for fault in self.machines[place].disk.take_fired() {
+            self.trace.note(self.now, "disk fault", &[place as u64, self.machines[place].disk.io_count()]);
             self.count(match fault {
                 Fault::Crash => FaultKind::PowerLossAtIo.name(),
                 Fault::Eio => FaultKind::WriteFails.name(),

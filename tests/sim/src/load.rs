@@ -1,12 +1,12 @@
 //! What clients ask for, drawn from the seed.
 
+mod txns;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use proto::etcdserverpb::{
-    self as pb, Compare, RequestOp,
-    compare::{CompareResult, CompareTarget, TargetUnion},
-    range_request::SortOrder,
+    self as pb, AlarmType, RequestOp, alarm_request::AlarmAction, range_request::SortOrder,
     request_op::Request as OpRequest,
 };
 
@@ -33,11 +33,12 @@ pub enum OpKind {
     MoveLeader,
     Defragment,
     Users,
+    Alarm,
 }
 
 impl OpKind {
     /// All of them.
-    pub const ALL: [OpKind; 17] = [
+    pub const ALL: [OpKind; 18] = [
         OpKind::Put,
         OpKind::Delete,
         OpKind::DeleteMany,
@@ -55,6 +56,7 @@ impl OpKind {
         OpKind::MoveLeader,
         OpKind::Defragment,
         OpKind::Users,
+        OpKind::Alarm,
     ];
 
     /// How often it is made when nothing is left out.
@@ -65,7 +67,7 @@ impl OpKind {
             OpKind::Txn | OpKind::Get => 20,
             OpKind::LeasedPut | OpKind::KeepAlive => 8,
             OpKind::DeleteMany | OpKind::Grant | OpKind::Hash => 3,
-            OpKind::Compact | OpKind::Revoke => 2,
+            OpKind::Compact | OpKind::Revoke | OpKind::Alarm => 2,
             OpKind::MoveLeader | OpKind::Defragment => 1,
             OpKind::Users => 10,
         }
@@ -110,6 +112,8 @@ const LEASES_KEPT: usize = 20;
 pub(crate) struct Seen {
     pub(crate) revision: i64,
     pub(crate) compacted: i64,
+    /// One that is on.
+    pub(crate) alarm: Option<(i32, u64)>,
 }
 
 impl Load {
@@ -184,6 +188,7 @@ impl Load {
             }
             OpKind::Defragment => Ask::Defragment(pb::DefragmentRequest {}),
             OpKind::Users => Ask::Auth(self.change_of_users()),
+            OpKind::Alarm => Ask::Alarm(self.alarm(seen.alarm, members)),
         }
     }
 
@@ -205,6 +210,23 @@ impl Load {
         }
         let physical = self.random.one_in(2);
         Some(Ask::Compact(pb::CompactionRequest { revision, physical }))
+    }
+
+    /// Alarms are cleared more often than raised: not much goes on while one is on.
+    fn alarm(&mut self, on: Option<(i32, u64)>, members: &[u64]) -> pb::AlarmRequest {
+        if let Some((alarm, member_id)) = on
+            && !self.random.one_in(4)
+        {
+            return pb::AlarmRequest { action: AlarmAction::Deactivate as i32, member_id, alarm };
+        }
+        let kind = if self.random.one_in(4) { AlarmType::Corrupt } else { AlarmType::Nospace };
+        let (action, alarm) = match self.random.below(4) {
+            0 => (AlarmAction::Get, *self.random.pick(&[AlarmType::None, kind])),
+            1 => (AlarmAction::Deactivate, kind),
+            _ => (AlarmAction::Activate, kind),
+        };
+        let member_id = if action == AlarmAction::Get { 0 } else { *self.random.pick(members) };
+        pb::AlarmRequest { action: action as i32, member_id, alarm: alarm as i32 }
     }
 
     /// An id that some lease may have; 1 is nobody's for long.
@@ -231,6 +253,12 @@ impl Load {
 
     /// Two ends; the second may be open or missing.
     pub(crate) fn range(&mut self) -> (Bytes, Bytes) {
+        if self.keys > MANY_KEYS && !self.random.one_in(20) {
+            // All of them at once take their time.
+            let first = self.random.below(self.keys);
+            let end = first + self.random.between(1, 300);
+            return (format!("key-{first:04}").into(), format!("key-{end:04}").into());
+        }
         let (one, other) = (self.key(), self.key());
         match self.random.below(4) {
             0 => (one, Bytes::new()),
@@ -283,72 +311,5 @@ impl Load {
             sort_order: if self.random.one_in(6) { SortOrder::Descend } else { SortOrder::None } as i32,
             ..pb::RangeRequest::default()
         }
-    }
-
-    fn txn(&mut self, seen: Seen) -> pb::TxnRequest {
-        let compare = (0..self.random.below(3)).map(|_| self.compare(seen)).collect();
-        let mut written = [Vec::new(), Vec::new()];
-        let success = self.ops(seen, &mut written[0], TXN_DEPTH_MAX);
-        pb::TxnRequest { compare, success, failure: self.ops(seen, &mut written[1], TXN_DEPTH_MAX) }
-    }
-
-    fn compare(&mut self, seen: Seen) -> Compare {
-        let key = self.key();
-        let (target, operand) = match self.random.below(4) {
-            0 => (CompareTarget::Version, TargetUnion::Version(self.random.below(3) as i64)),
-            1 => (CompareTarget::Create, TargetUnion::CreateRevision(0)),
-            2 => {
-                let back = self.random.below(20) as i64;
-                (CompareTarget::Mod, TargetUnion::ModRevision(seen.revision - back))
-            }
-            _ => (CompareTarget::Value, TargetUnion::Value("v".into())),
-        };
-        let results =
-            [CompareResult::Equal, CompareResult::Greater, CompareResult::Less, CompareResult::NotEqual];
-        Compare {
-            result: *self.random.pick(&results) as i32,
-            target: target as i32,
-            key,
-            range_end: Bytes::new(),
-            target_union: Some(operand),
-        }
-    }
-
-    /// Operations of which no two write one key, as `rpc` demands; `written` are the keys so far.
-    fn ops(&mut self, seen: Seen, written: &mut Vec<Bytes>, depth: u32) -> Vec<RequestOp> {
-        let mut ops = Vec::new();
-        for _ in 0..self.random.below(5) {
-            let request = match self.random.below(4) {
-                0 if depth > 0 && self.random.one_in(2) => {
-                    let compare = vec![self.compare(seen)];
-                    let success = self.ops(seen, written, depth - 1);
-                    let failure = self.ops(seen, written, depth - 1);
-                    OpRequest::RequestTxn(pb::TxnRequest { compare, success, failure })
-                }
-                0 => OpRequest::RequestRange(self.list(0)),
-                1 => {
-                    let revision = self.revision(seen);
-                    OpRequest::RequestRange(self.list(revision))
-                }
-                2 => {
-                    let put = self.put(0);
-                    if written.contains(&put.key) {
-                        continue;
-                    }
-                    written.push(put.key.clone());
-                    OpRequest::RequestPut(put)
-                }
-                _ => {
-                    let delete = self.delete(false);
-                    if written.contains(&delete.key) {
-                        continue;
-                    }
-                    written.push(delete.key.clone());
-                    OpRequest::RequestDeleteRange(delete)
-                }
-            };
-            ops.push(RequestOp { request: Some(request) });
-        }
-        ops
     }
 }

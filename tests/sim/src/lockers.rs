@@ -124,8 +124,11 @@ impl World {
             }
             (Ask::Range(_), Ok(Answer::Range(answer))) => {
                 let first = answer.kvs.iter().min_by_key(|kv| kv.create_revision);
-                locker.holds =
-                    first.is_some_and(|kv| kv.key == locker.key() && kv.create_revision == locker.token);
+                // Who is told late knows that its lease may have ended since.
+                locker.holds = locker.until > self.now
+                    && first.is_some_and(|kv| kv.key == locker.key() && kv.create_revision == locker.token);
+                let facts = [locker.lock, locker.token as u64, u64::from(locker.holds), locker.until];
+                self.trace.note(self.now, "lock looked at", &facts);
                 if locker.holds {
                     let checked = self.locks.held(locker.lock, locker.token, locker.until, self.now);
                     self.judge(checked);

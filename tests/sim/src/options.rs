@@ -77,7 +77,13 @@ impl Options {
         let lively = r.one_in(3);
         let kept = |r: &mut Random, keep: u64| r.below(100) < keep;
         let users = r.one_in(3);
-        let kinds = OpKind::ALL.into_iter().filter(|kind| users || *kind != OpKind::Users);
+        let alarms = r.one_in(4);
+        let drawn = |kind: &OpKind| match kind {
+            OpKind::Users => users,
+            OpKind::Alarm => alarms,
+            _ => true,
+        };
+        let kinds = OpKind::ALL.into_iter().filter(drawn);
         let ops = kinds.filter(|_| kept(r, 80)).collect::<Vec<_>>();
         let ops: Vec<_> = ops.into_iter().map(|kind| (kind, r.between(1, 4) * kind.usual_weight())).collect();
         let ops = if ops.is_empty() { vec![(OpKind::Put, 1)] } else { ops };
@@ -140,7 +146,7 @@ impl Options {
             // Who is refused costs little: users are left out.
             ops: OpKind::ALL
                 .into_iter()
-                .filter(|kind| *kind != OpKind::Users)
+                .filter(|kind| !matches!(kind, OpKind::Users | OpKind::Alarm))
                 .map(|kind| (kind, kind.usual_weight()))
                 .collect(),
             delay: MILLIS,
@@ -156,6 +162,14 @@ impl Options {
             append_bytes_max: 1 << 20,
             ordered: true,
             ..Options::of(0)
+        }
+    }
+
+    /// Users, roles and permissions change, and clients take locks, whatever the seed drew.
+    pub fn add_users_and_locks(&mut self) {
+        self.lockers = self.lockers.max(3 + self.clients % 4);
+        if !self.ops.iter().any(|(kind, _)| *kind == OpKind::Users) {
+            self.ops.push((OpKind::Users, OpKind::Users.usual_weight()));
         }
     }
 

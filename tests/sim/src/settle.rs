@@ -2,7 +2,7 @@
 //! what was acknowledged, and watchers get what they are owed; leases that nobody renews end.
 
 use bytes::Bytes;
-use proto::etcdserverpb as pb;
+use proto::etcdserverpb::{self as pb, alarm_request::AlarmAction};
 
 use crate::{
     call::{Answer, Ask},
@@ -42,6 +42,7 @@ impl World {
         // Calls may wait for as long as the members allow, then leaders are chosen.
         let patience = 40 * SECOND + 30 * self.options.election_timeout();
         self.wait("all members agree", patience, World::agrees)?;
+        self.clear_alarms()?;
         for place in self.staying() {
             self.write(place)?;
         }
@@ -126,6 +127,16 @@ impl World {
                 _ => {}
             }
         }
+    }
+
+    /// Nothing can be written while an alarm is on.
+    fn clear_alarms(&mut self) -> Checked {
+        let Some(place) = self.staying().first().copied() else { return Ok(()) };
+        while let Some((alarm, member_id)) = self.history.model.alarms.now().first().copied() {
+            let action = AlarmAction::Deactivate as i32;
+            self.insist(place, Ask::Alarm(pb::AlarmRequest { action, member_id, alarm }))?;
+        }
+        Ok(())
     }
 
     fn write(&mut self, place: usize) -> Checked {

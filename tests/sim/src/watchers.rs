@@ -2,13 +2,14 @@
 
 use std::task::{Context, Poll};
 
-use node::{Caller, WatchFrame};
+use node::WatchFrame;
 use prost::Message;
 use proto::etcdserverpb::{
     WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
 };
 
 use crate::{
+    call::Who,
     check::{
         Violation, violation,
         watch::{Stream, Watched},
@@ -25,6 +26,9 @@ pub(crate) struct Watcher {
     pub(crate) at: Option<usize>,
     /// Looks only now and then.
     slow: bool,
+    /// Whoever opened its stream, and what that member had applied then.
+    who: Who,
+    applied: u64,
 }
 
 impl World {
@@ -37,7 +41,7 @@ impl World {
             }
             let watched = Watched::new(key, range_end, self.load.random.one_in(2), 0);
             let slow = self.load.random.one_in(4);
-            self.watchers.push(Watcher { watched, at: None, slow });
+            self.watchers.push(Watcher { watched, at: None, slow, who: Who::Internal, applied: 0 });
             let at = 2 * SECOND + self.load.random.below(5 * SECOND);
             self.heap.plan(at, Event::Watcher { watcher });
         }
@@ -58,8 +62,15 @@ impl World {
         let again = self.now + SECOND;
         self.heap.plan(again, Event::Watcher { watcher });
         let Some(place) = self.serving() else { return };
-        let Watcher { watched, at, .. } = &mut self.watchers[watcher];
+        let opened_by = match self.settling {
+            true => Who::Internal,
+            false => self.load.who(self.history.model.users.now()),
+        };
+        let Watcher { watched, at, who, applied, .. } = &mut self.watchers[watcher];
         *at = Some(place);
+        *applied = self.raft.applied_by(self.machines[place].id.0);
+        *who = opened_by;
+        let caller = who.caller();
         watched.reopen();
         let create = WatchCreateRequest {
             key: watched.key.clone(),
@@ -71,7 +82,7 @@ impl World {
             ..WatchCreateRequest::default()
         };
         let Some(life) = &mut self.machines[place].life else { return };
-        let (input, output) = life.port.open_watch(Caller::internal());
+        let (input, output) = life.port.open_watch(caller);
         input.send(WatchRequest { request_union: Some(RequestUnion::CreateRequest(create)) });
         life.streams.push(OpenStream { watcher, input, output });
         life.wake();
@@ -123,6 +134,7 @@ impl World {
                     self.watchers[watcher].watched.next = at;
                     broken.push(watcher);
                 }
+                Ok(Stream::Refused) => broken.push(watcher),
                 Err(wrong) => self.judge(Err(wrong)),
             }
         }
@@ -147,7 +159,17 @@ impl World {
         ];
         self.trace.note(self.now, "watch", &facts);
         *self.counters.entry("watch event").or_default() += response.events.len() as u64;
-        self.watchers[watcher].watched.received(&self.history.model, &response)
+        let Watcher { watched, who, applied, .. } = &mut self.watchers[watcher];
+        let refused = response.canceled && response.created && response.compact_revision == 0;
+        if response.created {
+            let reason = refused.then_some(response.cancel_reason.as_str());
+            self.history.check_watch(who, *applied, watched, reason)?;
+        }
+        if refused {
+            self.count("watch refused");
+            return Ok(Stream::Refused);
+        }
+        watched.received(&self.history.model, &response)
     }
 
     /// Now and then a watcher gives up its stream and begins somewhere else: in the past, or in the future.

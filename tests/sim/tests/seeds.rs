@@ -5,6 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use sim::{Options, Report, run, run_with};
 
+/// `cargo xtask sim --twice 200` is the same for more of them.
+const SEEDS_TWICE: u64 = 6;
+
 fn passed(seed: u64, duration: Duration) -> Report {
     run(seed, duration).unwrap_or_else(|failure| panic!("{failure}"))
 }
@@ -13,13 +16,13 @@ fn passed(seed: u64, duration: Duration) -> Report {
 fn a_seed_says_everything() {
     let duration = Duration::from_secs(30);
     let mut traces = BTreeSet::new();
-    for seed in 0..4 {
+    for seed in 0..SEEDS_TWICE {
         let (first, second) = (passed(seed, duration), passed(seed, duration));
         assert_eq!(first, second, "seed {seed} does not replay");
         assert!(first.events > 1000, "seed {seed} is dull: {first:?}");
         traces.insert(first.trace);
     }
-    assert_eq!(traces.len(), 4, "different seeds are different runs");
+    assert_eq!(traces.len() as u64, SEEDS_TWICE, "different seeds are different runs");
 }
 
 /// Fresh seeds are for `cargo xtask sim`: what they find is seldom the fault of the change at hand.

@@ -11,6 +11,7 @@ const USAGE: &str = "usage: sim --seed N | --hours H | --minutes M
   --from N           the first of them; one that nobody has tried, if not given
   --twice N          N seeds, each of them twice: fails when what happened is not the same
   --members N        clusters of that size, whatever the seeds draw
+  --users-and-locks  with users and locks, whatever the seeds draw
   --seed-minutes M   simulated time of each seed, before the end; 10 if not given
   --steady           a cluster of three with etcd's settings, instead of what the seed draws
   --without A,B      leave these kinds of faults or calls out of what the seeds draw
@@ -31,6 +32,7 @@ struct Args {
     mutant: Option<String>,
     twice: u64,
     members: Option<usize>,
+    users_and_locks: bool,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
@@ -47,11 +49,13 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Args, String> {
         mutant: None,
         twice: 0,
         members: None,
+        users_and_locks: false,
     };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--steady" => args.steady = true,
             "--trace" => args.verbose = true,
+            "--users-and-locks" => args.users_and_locks = true,
             "--shrink" => args.shrink = true,
             "--hours" | "--minutes" | "--seed-minutes" | "--seed" | "--from" | "--mutant" | "--without"
             | "--twice" | "--members" => {
@@ -116,6 +120,9 @@ impl Total {
 fn options(args: &Args, seed: u64) -> Options {
     let mut options = if args.steady { Options::steady() } else { Options::of(seed) };
     options.members = args.members.unwrap_or(options.members);
+    if args.users_and_locks {
+        options.add_users_and_locks();
+    }
     args.without.iter().for_each(|part| options.leave_out(part));
     options
 }
@@ -205,6 +212,9 @@ fn tell_failure(args: &Args, failure: &Failure) {
     let mut command = format!("--seed {} --seed-minutes {}", failure.seed, args.each.as_secs_f64() / 60.0);
     if let Some(members) = args.members {
         command += &format!(" --members {members}");
+    }
+    if args.users_and_locks {
+        command += " --users-and-locks";
     }
     if args.steady {
         command += " --steady";

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use node::{AuthCall, AuthRejection, Error, LeaseError, Rejection};
-use proto::etcdserverpb::{self as pb, request_op::Request as OpRequest};
+use node::{AuthRejection, Error, LeaseError, Rejection};
+use proto::etcdserverpb::{AlarmType, alarm_request::AlarmAction};
 
 use super::{
     Checked,
+    asks::{is_entry_of, leases_of, revisions_of},
     model::Model,
     users::{Need, Users, needs_of},
     violation,
+    watch::Watched,
 };
 use crate::call::{Answer, Ask, Outcome, Who};
 
@@ -85,15 +87,39 @@ impl History {
         if *who == Who::Internal || answer.has_written() {
             return Ok(());
         }
-        // A compaction is judged by the member that is asked, as of what it has applied, and not again in the log, as in
+        // A compaction or alarm is judged by the member that is asked, as of what it has applied, and not again in the log, as in
         // etcd (contract/semantics.md 7.9).
-        let alone = ask.is_serializable() || matches!(ask, Ask::Compact(_));
+        let alone = ask.is_serializable() || matches!(ask, Ask::Compact(_) | Ask::Alarm(_));
         let from = if alone { called.applied } else { called.index };
         let needs = needs_of(ask);
         if self.model.users.since(from).any(|users| users.grant(who, &needs, |_| None)) {
             return Ok(());
         }
         violation(format!("{ask:?} of {who:?} is answered, and was never allowed"))
+    }
+
+    /// A watcher is let in, or refused, as of some place of the log that the member can have been at.
+    pub(crate) fn check_watch(
+        &self,
+        who: &Who,
+        applied: u64,
+        watched: &Watched,
+        refused: Option<&str>,
+    ) -> Checked {
+        let needs = [Need::Read(watched.key.clone(), watched.range_end.clone())];
+        let mut users = self.model.users.since(applied);
+        let fair = match refused {
+            None => users.any(|users| users.grant(who, &needs, |_| None)),
+            Some(reason) => users.any(|users| {
+                let stale = matches!(who, Who::User { revision, .. } if *revision != users.revision);
+                let old = reason.contains("revision of auth store is old");
+                users.enabled && if old { stale } else { !users.grant(who, &needs, |_| None) }
+            }),
+        };
+        if fair {
+            return Ok(());
+        }
+        violation(format!("a watch of {who:?} on {needs:?} is judged wrongly: {refused:?}"))
     }
 
     /// A refusal is right as of some place of the log that the member can have been at.
@@ -160,6 +186,14 @@ impl History {
                     return violation(format!("{change:?} was answered, and is not in the log"));
                 }
                 Ok(())
+            }
+            (Ask::Alarm(request), Answer::Alarm(list)) => {
+                let alarms = &self.model.alarms;
+                let fair = match request.action() {
+                    AlarmAction::Get => alarms.has_listed(called.index, request.alarm(), &list.alarms),
+                    AlarmAction::Activate | AlarmAction::Deactivate => alarms.has_done(called.index, request),
+                };
+                if fair { Ok(()) } else { violation(format!("{ask:?} is told {list:?}")) }
             }
             (Ask::Compact(request), _) => {
                 self.acked_compaction = self.acked_compaction.max(request.revision);
@@ -250,74 +284,10 @@ impl History {
                 model.leases_seen.contains(&request.id)
             }
             (Rejection::KeyNotFound, _) => true,
+            (Rejection::NoSpace, _) => model.alarms.was_on(AlarmType::Nospace, called.applied),
+            (Rejection::Corrupt, _) => model.alarms.was_on(AlarmType::Corrupt, called.applied),
             _ => false,
         };
         if fair { Ok(()) } else { violation(format!("{ask:?} is refused: {rejection}")) }
     }
-}
-
-/// Whether an entry is what a call asks for.
-fn is_entry_of(call: &AuthCall, entry: &pb::InternalRaftRequest) -> bool {
-    match call {
-        AuthCall::Enable(_) => entry.auth_enable.is_some(),
-        AuthCall::Disable(_) => entry.auth_disable.is_some(),
-        AuthCall::UserAdd(add) => entry.auth_user_add.as_ref().is_some_and(|done| done.name == add.name),
-        AuthCall::UserDelete(delete) => entry.auth_user_delete.as_ref() == Some(delete),
-        AuthCall::UserGrantRole(grant) => entry.auth_user_grant_role.as_ref() == Some(grant),
-        AuthCall::UserRevokeRole(revoke) => entry.auth_user_revoke_role.as_ref() == Some(revoke),
-        AuthCall::RoleAdd(add) => entry.auth_role_add.as_ref() == Some(add),
-        AuthCall::RoleDelete(delete) => entry.auth_role_delete.as_ref() == Some(delete),
-        AuthCall::RoleGrantPermission(grant) => entry.auth_role_grant_permission.as_ref() == Some(grant),
-        AuthCall::RoleRevokePermission(revoke) => entry.auth_role_revoke_permission.as_ref() == Some(revoke),
-        _ => false,
-    }
-}
-
-/// All operations of a transaction and of those inside it.
-fn ops_of(txn: &pb::TxnRequest) -> Vec<&OpRequest> {
-    let mut ops: Vec<&OpRequest> = Vec::new();
-    for op in txn.success.iter().chain(&txn.failure).filter_map(|op| op.request.as_ref()) {
-        match op {
-            OpRequest::RequestTxn(inner) => ops.extend(ops_of(inner)),
-            other => ops.push(other),
-        }
-    }
-    ops
-}
-
-/// The revisions that a request names.
-fn revisions_of(ask: &Ask) -> Vec<i64> {
-    match ask {
-        Ask::Range(request) => vec![request.revision],
-        Ask::Compact(request) => vec![request.revision],
-        Ask::HashKv(request) => vec![request.revision],
-        Ask::Txn(txn) => {
-            let revision = |op: &OpRequest| match op {
-                OpRequest::RequestRange(range) => Some(range.revision),
-                _ => None,
-            };
-            ops_of(txn).into_iter().filter_map(revision).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The leases that a request names.
-fn leases_of(ask: &Ask) -> Vec<i64> {
-    match ask {
-        Ask::Put(put) => vec![put.lease],
-        Ask::Revoke(request) => vec![request.id],
-        Ask::KeepAlive(request) => vec![request.id],
-        Ask::Txn(txn) => {
-            let lease = |op: &OpRequest| match op {
-                OpRequest::RequestPut(put) => Some(put.lease),
-                _ => None,
-            };
-            ops_of(txn).into_iter().filter_map(lease).collect()
-        }
-        _ => Vec::new(),
-    }
-    .into_iter()
-    .filter(|id| *id != 0)
-    .collect()
 }

@@ -17,6 +17,7 @@ use proto::{
 
 use self::txn::{Path, Txn, holds_for};
 use super::{
+    alarms::AlarmLog,
     range,
     users::{UserLog, needs_of_entry},
 };
@@ -73,6 +74,7 @@ pub(crate) struct Model {
     /// Leases that an entry granted or revoked at all.
     pub(crate) leases_seen: BTreeSet<i64>,
     pub(crate) users: UserLog,
+    pub(crate) alarms: AlarmLog,
     /// When leases ended, by log index.
     pub(crate) leases_ended: BTreeMap<i64, u64>,
 }
@@ -100,6 +102,7 @@ impl Model {
             leases: BTreeMap::new(),
             leases_seen: BTreeSet::new(),
             users: UserLog::new(),
+            alarms: AlarmLog::new(),
             leases_ended: BTreeMap::new(),
         }
     }
@@ -125,12 +128,17 @@ impl Model {
             name: header.username.clone(),
             revision: header.auth_revision,
         });
+        if self.alarms.refuse(&request) {
+            return revoked;
+        }
         let keys = |id| self.leases.get(&id).map(|lease| lease.keys.iter().cloned().collect());
         if !self.users.now().grant(&who, &needs_of_entry(&request), keys) || self.users.apply(index, &request)
         {
             return revoked;
         }
-        if let Some(put) = request.put {
+        if let Some(alarm) = &request.alarm {
+            self.alarms.apply(index, alarm);
+        } else if let Some(put) = request.put {
             self.write(index, Ask::Put(put));
         } else if let Some(delete) = request.delete_range {
             self.write(index, Ask::Delete(delete));

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proto::{
     authpb::permission::Type,
-    etcdserverpb::{self as pb, InternalRaftRequest, request_op::Request as OpRequest},
+    etcdserverpb::{
+        self as pb, InternalRaftRequest, alarm_request::AlarmAction, request_op::Request as OpRequest,
+    },
 };
 
 use crate::call::{Ask, Who};
@@ -239,11 +241,13 @@ pub(crate) fn needs_of(ask: &Ask) -> Vec<Need> {
         Ask::Delete(delete) => needs_of_delete(delete, &mut needs),
         Ask::Txn(txn) => needs_of_txn(txn, &mut needs),
         Ask::Range(range) => needs.push(Need::Read(range.key.clone(), range.range_end.clone())),
+        Ask::Alarm(request) if request.action == AlarmAction::Get as i32 => needs.push(Need::Anybody),
         Ask::Grant(_) | Ask::Members(_) => needs.push(Need::Anybody),
         Ask::Revoke(revoke) => needs.extend([Need::Anybody, Need::Lease(revoke.id)]),
         Ask::KeepAlive(renew) => needs.extend([Need::Anybody, Need::Lease(renew.id)]),
         Ask::Compact(_)
         | Ask::HashKv(_)
+        | Ask::Alarm(_)
         | Ask::MoveLeader(_)
         | Ask::Defragment(_)
         | Ask::Add(_)

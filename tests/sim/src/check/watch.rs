@@ -23,7 +23,7 @@ pub(crate) struct Watched {
     pub(crate) next: i64,
     /// A response of the same revision follows.
     fragment: bool,
-    /// Events of `next` that have come.
+    /// So many changes of `next` have come, or are not for this watcher.
     part: usize,
     pub(crate) events: u64,
 }
@@ -34,6 +34,8 @@ pub(crate) enum Stream {
     Open,
     /// It was cancelled: what it wants is compacted up to here.
     Compacted(i64),
+    /// It was not allowed.
+    Refused,
 }
 
 impl Watched {
@@ -47,16 +49,20 @@ impl Watched {
         (self.part, self.fragment) = (0, false);
     }
 
-    /// The changes that must come next, in order.
-    fn wanted<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = &'a Change> + 'a {
-        let inside = |change: &&Change| contains(&self.key, &self.range_end, &change.version.kv.key);
-        let changes = model.changes.range(self.next..).flat_map(|(_, changes)| changes);
-        changes.filter(inside).skip(self.part)
+    /// The changes that must come next, in order, each with its place in its revision.
+    fn wanted<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = (usize, &'a Change)> + 'a {
+        let inside =
+            |(_, change): &(usize, &Change)| contains(&self.key, &self.range_end, &change.version.kv.key);
+        let left = |(main, changes): (&i64, &'a Vec<Change>)| {
+            let come = if *main == self.next { self.part } else { 0 };
+            changes.iter().enumerate().skip(come)
+        };
+        model.changes.range(self.next..).flat_map(left).filter(inside)
     }
 
     /// The revision of the next event that must come; `None` when all have come.
     pub(crate) fn owed(&self, model: &Model) -> Option<i64> {
-        if self.next == 0 { None } else { self.wanted(model).next().map(|change| change.version.main) }
+        if self.next == 0 { None } else { self.wanted(model).next().map(|(_, change)| change.version.main) }
     }
 
     /// A response has come.
@@ -108,7 +114,7 @@ impl Watched {
 
     fn event(&mut self, model: &Model, event: &Event) -> Checked {
         let Some(kv) = &event.kv else { return violation("an event without a pair") };
-        let Some(change) = self.wanted(model).next() else {
+        let Some((place, change)) = self.wanted(model).next() else {
             return violation(format!("an event of {} came when none was left", kv.mod_revision));
         };
         let deleted = event.r#type == EventType::Delete as i32;
@@ -120,7 +126,7 @@ impl Watched {
             return violation(format!("a watch from {} has {event:?}, not {change:?}", self.next));
         }
         let main = change.version.main;
-        self.part = if main == self.next { self.part + 1 } else { 1 };
+        self.part = place + 1;
         self.next = main;
         self.events += 1;
         Ok(())
