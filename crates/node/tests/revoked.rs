@@ -6,7 +6,7 @@ mod support;
 use std::{path::Path, sync::Arc};
 
 use node::{
-    Caller, Config, Port,
+    Caller, Config, Error, Port,
     api::{AuthCall, WatchInput, WatchOutput},
 };
 use proto::{
@@ -14,10 +14,12 @@ use proto::{
     etcdserverpb::{
         AuthDisableRequest, AuthEnableRequest, AuthRoleAddRequest, AuthRoleDeleteRequest,
         AuthRoleGrantPermissionRequest, AuthRoleRevokePermissionRequest, AuthUserAddRequest,
-        AuthUserDeleteRequest, AuthUserGrantRoleRequest, AuthUserRevokeRoleRequest, PutRequest,
-        WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse, watch_request::RequestUnion,
+        AuthUserDeleteRequest, AuthUserGrantRoleRequest, AuthUserRevokeRoleRequest, PutRequest, RangeRequest,
+        RequestOp, TxnRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+        request_op::Request, watch_request::RequestUnion,
     },
 };
+use state::Rejection;
 use support::{run, start_with};
 use vfs::SimDisk;
 
@@ -183,4 +185,67 @@ fn without_the_option_a_watch_goes_on() {
     let revision = put(&port, "b");
     assert_eq!(told(&port, &input, &mut output), [(1, Ok(revision))]);
     member.stop().unwrap();
+}
+
+/// Rows of a range that a slice holds, and some more.
+const ROWS: usize = 5_000;
+
+fn put_rows(port: &Port) {
+    for chunk in (0..ROWS).collect::<Vec<_>>().chunks(100) {
+        let puts = chunk.iter().map(|n| RequestOp {
+            request: Some(Request::RequestPut(PutRequest {
+                key: format!("a{n:05}").into(),
+                ..PutRequest::default()
+            })),
+        });
+        let txn = TxnRequest { success: puts.collect(), ..TxnRequest::default() };
+        run(port, port.txn(named("root"), txn)).unwrap();
+    }
+}
+
+/// Begins to read `a` to `c`, lets `change` happen, and reads on: how much came, and how much was announced.
+fn read_across(user: &str, change: impl FnOnce(&Port)) -> Result<(), (usize, usize, Error)> {
+    let member = world(false);
+    let port = member.handle().port();
+    put_rows(&port);
+    let all = RangeRequest { key: "a".into(), range_end: "c".into(), ..RangeRequest::default() };
+    let mut reply = run(&port, port.range(named(user), all)).unwrap();
+    let announced = reply.encoded_len();
+    let mut got = run(&port, reply.next_piece(1_000)).unwrap().unwrap().len();
+    change(&port);
+    let result = loop {
+        match run(&port, reply.next_piece(1_000)) {
+            Ok(Some(piece)) => got += piece.len(),
+            Ok(None) => break Ok(()),
+            Err(error) => break Err((got, announced, error)),
+        }
+    };
+    assert!(result.is_err() || got == announced, "{got} of {announced} bytes");
+    drop(reply);
+    member.stop().unwrap();
+    result
+}
+
+#[test]
+fn a_permission_that_is_taken_away_ends_a_large_range_under_way() {
+    let (got, announced, error) = read_across("eve", |port| revoke(port, "a", "c")).unwrap_err();
+    let denied = Rejection::Auth(auth::Rejection::PermissionDenied);
+    assert!(matches!(&error, Error::Rejected(rejection) if *rejection == denied), "{error:?}");
+    // What had been listed when it was taken away goes out, and no more.
+    assert!(got < announced, "{got} of {announced}");
+    // So does whatever else takes it away.
+    let gone = |port: &Port| change(port, AuthCall::UserDelete(AuthUserDeleteRequest { name: "eve".into() }));
+    assert!(read_across("eve", gone).is_err());
+}
+
+#[test]
+fn other_changes_let_a_large_range_go_on() {
+    read_across("eve", |port| revoke(port, "x", "")).unwrap();
+    read_across("eve", |port| {
+        revoke(port, "a", "c");
+        grant(port, "a", "d");
+    })
+    .unwrap();
+    read_across("root", |port| revoke(port, "a", "c")).unwrap();
+    read_across("eve", |port| change(port, AuthCall::Disable(AuthDisableRequest {}))).unwrap();
 }

@@ -268,6 +268,18 @@ impl<Q, P: Message + Default> Stream<Q, P> {
         let _ = self.send.send_data(Bytes::new(), true);
     }
 
+    /// Waits for the beginning of the answer: the server has the request then.
+    ///
+    /// # Panics
+    /// When it does not come, or the call has failed.
+    pub fn opened(&mut self) {
+        let runtime = Rc::clone(&self.runtime);
+        let response = self.response.take().expect("asked once, before anything was read");
+        let response = runtime.block_on(bounded(response)).expect("an answer");
+        assert!(!response.headers().contains_key("grpc-status"), "{:?}", response.headers());
+        self.body = Some(response.into_body());
+    }
+
     /// The next message, or `None` when the call ended with OK.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use proto::etcdserverpb::{self as pb, InternalRaftRequest};
 use state::{Failure, RangeAnswer, Rejection, Subject, is_read_only, is_serializable};
 use types::MemberId;
 
-use super::{Core, identity::Identity, outbox::ReplyTo};
+use super::{Core, identity::Identity, outbox::ReplyTo, ranges::Reader};
 use crate::api::{
     AuthCall, Caller, Credentials, Error,
     call::{Reply, Request},
@@ -81,7 +81,7 @@ impl Core {
                 };
                 self.propose_for(reply_to, Subject::default(), |r| r.authenticate = Some(authenticate));
             }
-            // Judged when the range was begun.
+            // Judged when the range was begun, and again when permissions have changed since.
             Request::RangeRows(id) => {
                 let answer = self.next_range_rows(id);
                 self.outbox.reply(reply_to, answer);
@@ -211,7 +211,7 @@ impl Core {
         let answer = match request {
             Request::Range(range) => {
                 let begun = self.clock.now();
-                let answer = self.range(&range);
+                let answer = self.range(subject, range);
                 self.meters.ranged(self.clock.now().since(begun).as_secs_f64(), answer.is_ok());
                 answer
             }
@@ -259,12 +259,13 @@ impl Core {
         Ok(Reply::Credentials(Credentials { hash, auth_revision: credential.revision }))
     }
 
-    fn range(&mut self, request: &pb::RangeRequest) -> Result<Reply, Error> {
-        let RangeAnswer { rows, more, count, revision, rest } = self.state.range(request)?;
+    fn range(&mut self, subject: Subject, request: pb::RangeRequest) -> Result<Reply, Error> {
+        let RangeAnswer { rows, more, count, revision, rest } = self.state.range(&request)?;
         let header = pb::ResponseHeader { revision, ..self.header() };
         let rest = rest.map(|rest| {
             let framed_bytes = rest.framed_bytes;
-            (self.ranges.keep(rest, self.now), framed_bytes)
+            let auth_revision = self.state.auth().revision();
+            (self.ranges.keep(rest, Reader { subject, request, auth_revision }, self.now), framed_bytes)
         });
         Ok(Reply::Range(RangeParts { header, rows, more, count, rest }))
     }

@@ -2,7 +2,8 @@
 
 use std::{collections::HashMap, rc::Rc, time::Duration};
 
-use state::{RangeRest, Rejection, State};
+use proto::etcdserverpb::RangeRequest;
+use state::{RangeRest, Rejection, State, Subject};
 use types::Moment;
 
 use super::Core;
@@ -20,17 +21,27 @@ pub(crate) struct Ranges {
 
 struct UnderWay {
     rest: RangeRest,
+    reader: Reader,
     /// The state that it began with, when that was replaced meanwhile.
     state: Option<Rc<State>>,
     used_at: Moment,
 }
 
+/// Who reads a range, and what.
+#[derive(Clone)]
+pub(crate) struct Reader {
+    pub(crate) subject: Subject,
+    pub(crate) request: RangeRequest,
+    /// When it was judged last; users and permissions have not changed since as long as this is their revision.
+    pub(crate) auth_revision: u64,
+}
+
 impl Ranges {
     /// Keeps what a range has yet to give.
-    pub(crate) fn keep(&mut self, rest: RangeRest, now: Moment) -> RangeId {
+    pub(crate) fn keep(&mut self, rest: RangeRest, reader: Reader, now: Moment) -> RangeId {
         self.last_id += 1;
         let id = RangeId(self.last_id);
-        self.under_way.insert(id, UnderWay { rest, state: None, used_at: now });
+        self.under_way.insert(id, UnderWay { rest, reader, state: None, used_at: now });
         id
     }
 
@@ -53,9 +64,25 @@ impl Ranges {
 }
 
 impl Core {
-    /// The next rows of a range. One that was given up answers as if compaction had overtaken it.
+    /// The next rows of a range. One that was given up answers as if compaction had overtaken it. When users or
+    /// permissions have changed its reader is judged again: a permission that is taken away ends what is being read
+    /// (upstream gives up a range when anything of the kind changes while it lists the rows; what it has listed goes out).
     pub(super) fn next_range_rows(&mut self, id: RangeId) -> Result<Reply, Error> {
-        let Some(range) = self.ranges.under_way.get_mut(&id) else { return Err(Rejection::Compacted.into()) };
+        let gone = || Error::from(Rejection::Compacted);
+        let auth = self.state.auth();
+        let (enabled, revision) = (auth.is_enabled(), auth.revision());
+        let range = self.ranges.under_way.get_mut(&id).ok_or_else(gone)?;
+        if enabled && range.reader.auth_revision != revision {
+            let Reader { subject, request, .. } = range.reader.clone();
+            // That he has to log in again before he asks for anything else does not end what he reads.
+            let subject = Subject { revision, ..subject };
+            if let Err(error) = self.judge(&subject, &request) {
+                self.ranges.forget(id);
+                return Err(error);
+            }
+        }
+        let range = self.ranges.under_way.get_mut(&id).ok_or_else(gone)?;
+        range.reader.auth_revision = revision;
         range.used_at = self.now;
         let state = range.state.as_deref().unwrap_or(&self.state);
         Ok(Reply::RangeRows(state.next_rows(&mut range.rest)?))

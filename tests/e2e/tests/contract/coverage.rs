@@ -30,6 +30,7 @@ fn cases() -> Vec<&'static Case> {
         grpc::advisories::CASES,
         grpc::members::CASES,
         grpc::others::CASES,
+        grpc::revoked::CASES,
         crate::errors::CASES,
         crate::cluster::errors::CASES,
         crate::cluster::metrics::CASES,

@@ -118,3 +118,38 @@ fn a_list_that_is_out_of_date() {
         knock(&door, &client(Some(&secure.good))).unwrap();
     }
 }
+
+/// A list speaks of those whom its authority has let in. Others may have the same numbers.
+#[test]
+fn a_list_of_somebody_else() {
+    let strangers = revocations(&root("stranger"), &[REVOKED], 2199);
+    let text = strangers.clone();
+    let secure = Secure::try_new(&[], move |files, _| files.write("crl.pem", &text))
+        .unwrap_or_else(|exit| panic!("{exit:?}"));
+    let doors = secure.doors();
+    let namesake = leaf(&secure.root, with_serial(REVOKED));
+    for door in &doors {
+        secure.assert_serves(door);
+        knock(door, &client(Some(&namesake))).unwrap_or_else(|error| panic!("{}: {error}", door.name));
+    }
+    // In front of the right one, or behind it.
+    let own = revocations(&secure.root, &[REVOKED], 2199);
+    for both in [strangers.clone() + &own, own.clone() + &strangers] {
+        secure.files().write("crl.pem", &both);
+        secure.assert_refused("revoked by the other list", &doors, &client(Some(&namesake)), "Revoked");
+    }
+    // One that only has our authority's name says nothing that can be believed: nobody comes in by it.
+    secure.files().write("crl.pem", &revocations(&root("root"), &[1], 2199));
+    for identity in [&secure.good, &namesake] {
+        for door in &doors {
+            let refusal =
+                knock(door, &client(Some(identity))).expect_err("let in on the word of a forged list");
+            let told = secure.reason(door, refusal.local);
+            assert!(told.contains("invalid certificate revocation list"), "{}: {told}", door.name);
+        }
+    }
+    secure.files().write("crl.pem", &own);
+    for door in &doors {
+        secure.assert_serves(door);
+    }
+}

@@ -53,6 +53,46 @@ fn certificates_for_other_hosts() {
     }
 }
 
+/// A star stands for one whole label, the first, and for nothing else.
+#[test]
+fn stars_stand_for_one_label() {
+    let hosts = "deep.a.wild.example,b.wild.example,wild.example,127.0.0.1,xn--nxasmq6b.wild.example";
+    let flags = [
+        format!("--client-cert-allowed-hostname={hosts}"),
+        format!("--peer-cert-allowed-hostname={hosts}"),
+        "--peer-skip-client-san-verification".to_owned(),
+    ];
+    let mut secure = Secure::new(&flags.each_ref().map(String::as_str));
+    secure.good = leaf(&secure.root, for_names(&["wild.example"]));
+    let doors = secure.doors();
+    let cases: [(&str, &[&str]); 12] = [
+        ("a star for two labels", &["*.example.org", "*.*.example"]),
+        // Upstream takes it (contract/deviations.tsv).
+        ("a star in front of a single label", &["*.example"]),
+        ("a star above the host and its parent", &["*.nowhere.example"]),
+        ("two stars", &["*.*.wild.example"]),
+        ("a star behind a label", &["deep.*.wild.example"]),
+        ("a star at the end of a label", &["b*.wild.example"]),
+        ("a star at the beginning of a label", &["*b.wild.example"]),
+        ("a star in the middle of a label", &["xn--*6b.wild.example"]),
+        ("a star with nothing behind", &["*."]),
+        ("a star without a dot", &["*wild.example"]),
+        ("a star for the top", &["*.*"]),
+        ("a star for a part of an address", &["*.0.0.1"]),
+    ];
+    const REASON: &str = "tls: client certificate authentication failed";
+    for (case, names) in cases {
+        let identity = leaf(&secure.root, for_names(names));
+        secure.assert_refused(case, &doors, &client(Some(&identity)), REASON);
+    }
+    for names in [&["*.wild.example"][..], &["*.WILD.example"], &["no", "*.a.wild.example"]] {
+        let identity = leaf(&secure.root, for_names(names));
+        for door in &doors {
+            knock(door, &client(Some(&identity))).unwrap_or_else(|error| panic!("{names:?}: {error}"));
+        }
+    }
+}
+
 #[test]
 fn members_that_come_from_elsewhere() {
     let secure = Secure::new(&[]);

@@ -17,6 +17,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"golang.org/x/net/http2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"mainstay.dev/tests/interop/suite/harness"
 )
@@ -27,11 +29,12 @@ const (
 	// perConnection is what each of them may cost before it is known who it is, slackBytes
 	// what the process may grow besides.
 	perConnection, slackBytes = 64 << 10, 48 << 20
-	// samples is how many calls of others are timed.
-	samples = 400
+	// samples is how many calls of others are timed; enough that what comes before the
+	// server has seen through an attack is not all of it.
+	samples = 2000
 	// spared is how much slower than twice as slow they may be on a machine that does
 	// nothing else, with a release build (BADINPUT_QUIET); busy is for all others.
-	spared, busy = 40 * time.Millisecond, time.Second
+	spared, busy = 20 * time.Millisecond, time.Second
 	// attackers work at a time.
 	attackers = 4
 )
@@ -49,10 +52,13 @@ var attacks = map[string]attack{
 	"empty data":                 emptyData,
 	"window updates":             windowUpdates,
 	"connecting and hanging up":  func(context.Context, net.Conn) {},
-	"nothing but computing":      computing,
 	"priorities":                 priorities,
 	"headers that are too large": largeHeaders,
 }
+
+// leaveAlone keeps the processors as busy as an attack does, and the server out of it: what
+// others notice of that is the machine.
+const leaveAlone = "nothing but computing"
 
 // attackVar makes a process of this test an attacker: "NAME@ADDRESS".
 const attackVar = "BADINPUT_ATTACK"
@@ -65,10 +71,14 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	_ = syscall.Setpriority(syscall.PRIO_PROCESS, 0, 19)
+	attack := attacks[name]
+	if name == leaveAlone {
+		attack = computing
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done, begun := make(chan int, attackers), make(chan struct{}, attackers)
 	for range attackers {
-		go func() { done <- attackUntilEnd(ctx, addr, attacks[name], begun) }()
+		go func() { done <- attackUntilEnd(ctx, addr, attack, begun) }()
 	}
 	for range attackers {
 		<-begun
@@ -103,46 +113,93 @@ func attackUntilEnd(ctx context.Context, addr string, attack attack, begun chan<
 }
 
 // TestAbuse lets many do what costs a server much and them little, before they have said who
-// they are. Whoever behaves must not notice.
+// they are. Whoever behaves must not notice more of it than of a machine that is as busy.
 func TestAbuse(t *testing.T) {
 	for name := range attacks {
 		t.Run(name, func(t *testing.T) {
 			s := harness.Start(t, harness.MustTarget(t), harness.Options{})
-			before, memory := latency(t, s), resident(t, s)
-			attacker := exec.Command(os.Args[0])
-			attacker.Env = append(os.Environ(), attackVar+"="+name+"@"+s.Addr)
-			input, err := attacker.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			stdout, err := attacker.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			attacker.Stderr = os.Stderr
-			if err := attacker.Start(); err != nil {
-				t.Fatal(err)
-			}
-			output := bufio.NewReader(stdout)
-			if line, err := output.ReadString('\n'); line != "begun\n" {
-				t.Fatalf("%q, %v", line, err)
-			}
-			during := latency(t, s)
-			grown := resident(t, s) - memory
-			_ = input.Close()
-			line, _ := output.ReadString('\n')
-			if err := attacker.Wait(); err != nil {
-				t.Errorf("the attacker: %v", err)
-			}
-			rounds, err := strconv.Atoi(strings.TrimSpace(line))
-			if err != nil || rounds < attackers {
-				t.Errorf("%q connections, %v: that was no attack", line, err)
-			}
-			t.Logf("p99 %v before, %v during %d connections, %d KiB more", before, during, rounds, grown>>10)
+			before, _, _ := beside(t, s, leaveAlone)
+			during, grown, rounds := beside(t, s, name)
+			t.Logf("p99 %v beside a busy processor, %v beside %d connections, %d KiB more", before, during, rounds, grown>>10)
 			judge(t, before, during, grown, 0)
 			well(t, s)
 		})
 	}
+}
+
+// beside is the latency of others beside an attack, what the server has grown by in the
+// meantime, and how many connections the attack has needed.
+func beside(t *testing.T, s *harness.Server, name string) (p99 time.Duration, grown, rounds int) {
+	t.Helper()
+	// Whatever is made once.
+	latency(t, s)
+	memory := resident(t, s)
+	attacker := exec.Command(os.Args[0])
+	attacker.Env = append(os.Environ(), attackVar+"="+name+"@"+s.Addr)
+	input, err := attacker.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := attacker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacker.Stderr = os.Stderr
+	if err := attacker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	output := bufio.NewReader(stdout)
+	if line, err := output.ReadString('\n'); line != "begun\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	p99 = latency(t, s)
+	grown = resident(t, s) - memory
+	_ = input.Close()
+	line, _ := output.ReadString('\n')
+	if err := attacker.Wait(); err != nil {
+		t.Errorf("the attacker: %v", err)
+	}
+	rounds, err = strconv.Atoi(strings.TrimSpace(line))
+	if err != nil || rounds < attackers {
+		t.Errorf("%q connections, %v: that was no attack", line, err)
+	}
+	return p99, grown, rounds
+}
+
+// TestCancels is no attack: a busy client whose contexts end, a thousand in a second, all on one
+// connection. Each of its calls is reset, and none may fail for another reason.
+func TestCancels(t *testing.T) {
+	const rate, seconds = 1000, 5
+	s := harness.Start(t, harness.MustTarget(t), harness.Options{})
+	c := s.Client(t)
+	ticks := time.NewTicker(time.Second / rate)
+	defer ticks.Stop()
+	results := make(chan error, rate*seconds)
+	for i := range rate * seconds {
+		<-ticks.C
+		ctx, cancel := context.WithCancel(harness.Context(t, time.Minute))
+		go func() {
+			_, err := c.KV.Range(ctx, &pb.RangeRequest{Key: []byte("k")})
+			results <- err
+		}()
+		// Before it is sent, while it is under way, or when it is over.
+		time.AfterFunc(time.Duration(i%10)*100*time.Microsecond, cancel)
+	}
+	canceled := 0
+	for range rate * seconds {
+		switch err := <-results; status.Code(err) {
+		case codes.OK:
+		case codes.Canceled:
+			canceled++
+		default:
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of %d calls were canceled", canceled, rate*seconds)
+	if canceled < rate*seconds/10 {
+		t.Error("too few to tell")
+	}
+	well(t, s)
 }
 
 // TestCrowd opens connections that say nothing, or not all of it.
@@ -291,7 +348,7 @@ func until(ctx context.Context, step func(i uint32) error) {
 	}
 }
 
-// computing leaves the server alone: what others notice of it is the machine.
+// computing is [leaveAlone].
 func computing(ctx context.Context, _ net.Conn) {
 	for ctx.Err() == nil {
 	}

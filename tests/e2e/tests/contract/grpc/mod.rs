@@ -10,4 +10,5 @@ pub(crate) mod login;
 pub(crate) mod maintenance;
 pub(crate) mod members;
 pub(crate) mod others;
+pub(crate) mod revoked;
 pub(crate) mod watch;
