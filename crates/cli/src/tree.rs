@@ -498,6 +498,7 @@ static BBOLT: Command<Run> =
     elsewhere!("bbolt", TOOLS, "...", "Look into database files: check, stats, buckets, keys, pages ...");
 static MIGRATE: Command<Run> = elsewhere!(
     "migrate",
+    "repair",
     TOOLS,
     "check DIRECTORY",
     "Say what a data directory or snapshot holds, and what would surprise"

@@ -11,8 +11,8 @@ use std::{
 
 use cmdline::{Call, Flag, Flags, Outcome, Shell, script};
 
-pub use self::{check::migrate_check, repair::repair};
 use self::commands::{PROGRAM, RESTORE_FLAGS};
+pub use self::{check::migrate_check, repair::repair};
 
 use crate::{
     Failure,

@@ -65,7 +65,7 @@ impl Loss {
         let snapshot = db.snapshot();
         let gaps = bolt::gaps(&snapshot);
         for gap in gaps.iter().take(LISTED_MAX) {
-            self.lost(&format!("  {} (page {}: {})", stretch(gap), gap.page, gap.what));
+            self.lost(&format!("  {} ({})", stretch(gap), gap.what));
         }
         if gaps.len() > LISTED_MAX {
             self.line(&format!("  and {} more stretches", gaps.len() - LISTED_MAX));
