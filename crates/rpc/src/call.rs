@@ -285,10 +285,9 @@ impl<M: Member> Call<M> {
     /// # Errors
     /// What ends the call.
     pub(crate) async fn send(&mut self, reply: &impl Message) -> Result<(), End> {
-        if let Some(trail) = &self.trail {
-            trail.answered(&reply.encode_to_vec());
-        }
-        let framed = message::frame(reply, self.exchange.encoding())?;
+        let trail = self.trail.as_deref();
+        let look = |reply: &[u8]| trail.into_iter().for_each(|trail| trail.answered(reply));
+        let framed = message::frame(reply, self.exchange.encoding(), look)?;
         self.count_sent(framed.len() - PREFIX_LEN);
         self.hold_bytes(framed.len())?;
         self.exchange.send(framed).await

@@ -16,8 +16,9 @@ pub(crate) const CREDIT_SUSPECT: u32 = 1_024;
 /// So many bytes to the client fill as much as one frame takes: every reply pays for what asked for it, and for the
 /// window updates that follow.
 const BYTES_PER_FRAME: u64 = 32;
-/// Who has less than this is read from in small portions, so that others on the thread do not wait for it.
-const CREDIT_TRUSTED: u32 = CREDIT_MAX - 1_024;
+/// Who has less than this is read from in small portions, so that others on the thread do not wait for it. That costs
+/// proper clients nothing to speak of.
+const CREDIT_TRUSTED: u32 = CREDIT_MAX - 128;
 /// So many frames, and what came with the last of them, are read before others have a turn.
 const TURN_FRAMES: u32 = 512;
 /// Likewise, from those that are not trusted.

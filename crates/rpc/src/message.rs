@@ -235,16 +235,21 @@ pub(crate) fn prefix(len: usize) -> Result<[u8; PREFIX_LEN], Status> {
     }
 }
 
-/// A reply with its prefix.
+/// A reply with its prefix. `look` is shown it as it is before it is compressed.
 ///
 /// # Errors
 /// As [`prefix`].
-pub(crate) fn frame(message: &impl Message, encoding: Encoding) -> Result<Bytes, Status> {
+pub(crate) fn frame(
+    message: &impl Message,
+    encoding: Encoding,
+    look: impl FnOnce(&[u8]),
+) -> Result<Bytes, Status> {
     let len = message.encoded_len();
     let prefix = prefix(len)?;
     let mut framed = BytesMut::with_capacity(PREFIX_LEN + len);
     framed.put_slice(&prefix);
     message.encode(&mut framed).expect("BytesMut grows as needed");
+    look(&framed[PREFIX_LEN..]);
     if encoding == Encoding::Gzip && COMPRESSED.contains(&len) {
         return gzip(&framed[PREFIX_LEN..]);
     }

@@ -1,5 +1,7 @@
 //! One policy, and what happens under it.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use prost::Message;
 use proto::{authpb::UserAddOptions, etcdserverpb::*};
@@ -67,7 +69,7 @@ impl World {
             self.compare_watches(&mut watches, totals).await;
             for ((side, token), before) in sides.iter().zip(&root).zip(before) {
                 let after = self.sight(side, token).await;
-                self.check_untouched(before, after);
+                self.check_untouched(before, after, totals);
             }
         }
         for _ in 0..=watching::AHEAD_MAX {
@@ -284,6 +286,7 @@ impl World {
             let (one, other) = (one.answer().await, other.answer().await);
             totals.cases += 1;
             totals.granted += u64::from(one.outcome.0 == 0);
+            totals.blind_deletions += u64::from(self.is_blind_deletion(ask));
             self.compare(
                 ask,
                 "gRPC",
@@ -304,6 +307,17 @@ impl World {
         totals.json += 1;
         totals.granted += u64::from(one.starts_with(b"HTTP/1.1 200"));
         self.compare(ask, "JSON", &compare::of_json(ask.method, &one), &compare::of_json(ask.method, &other));
+    }
+
+    /// Whether it wants the previous value of a key that the user may write and not read.
+    fn is_blind_deletion(&self, ask: &Ask) -> bool {
+        let delete = (ask.method == Method::DeleteRange).then(|| DeleteRangeRequest::decode(&ask.body[..]));
+        delete.and_then(Result::ok).is_some_and(|delete| {
+            delete.prev_kv
+                && delete.range_end.is_empty()
+                && self.policy.writes(&delete.key)
+                && !self.policy.reads(&delete.key)
+        })
     }
 
     fn compare(&self, ask: &Ask, how: &str, one: &str, other: &str) {
@@ -356,8 +370,28 @@ impl World {
         Sight { kvs: RangeResponse::decode(range).expect("a reply").kvs, rest }
     }
 
-    /// Of what the user was not granted for writing, nothing has changed.
-    fn check_untouched(&self, mut before: Sight, mut after: Sight) {
+    /// Of what the user was not granted for writing, nothing has changed, and nothing was attached to a lease of such
+    /// keys: its end would be theirs, too.
+    fn check_untouched(&self, mut before: Sight, mut after: Sight, totals: &mut Totals) {
+        let foreign: BTreeSet<i64> = before
+            .kvs
+            .iter()
+            .filter(|kv| kv.lease != 0 && !self.policy.writes(&kv.key))
+            .map(|kv| kv.lease)
+            .collect();
+        for kv in &after.kvs {
+            let was = before.kvs.iter().find(|was| was.key == kv.key).map_or(0, |was| was.lease);
+            let attached = kv.lease != 0 && kv.lease != was;
+            totals.attached += u64::from(attached);
+            assert!(
+                !attached || !foreign.contains(&kv.lease),
+                "{}: {:?} was attached to lease {}, which has keys of others\n{:?}",
+                self.name,
+                kv.key,
+                kv.lease,
+                self.policy.roles,
+            );
+        }
         for sight in [&mut before, &mut after] {
             sight.kvs.retain(|kv| !self.policy.writes(&kv.key));
         }
