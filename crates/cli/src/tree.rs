@@ -48,6 +48,7 @@ pub(crate) static PROGRAM: Program<Run> = Program {
             &ETCDUTL,
             &BBOLT,
             &MIGRATE,
+            &REPAIR,
             &COMPLETION,
             &MAN,
             &VERSION,
@@ -498,9 +499,10 @@ static BBOLT: Command<Run> =
     elsewhere!("bbolt", TOOLS, "...", "Look into database files: check, stats, buckets, keys, pages ...");
 static MIGRATE: Command<Run> = elsewhere!(
     "migrate",
-    "repair",
     TOOLS,
     "check DIRECTORY",
     "Say what a data directory or snapshot holds, and what would surprise"
 );
+static REPAIR: Command<Run> =
+    elsewhere!("repair", TOOLS, "--show-loss DIRECTORY", "Say what of a damaged data directory is lost");
 static VERSION: Command<Run> = elsewhere!("version", TOOLS, "", "Print the version");

@@ -9,7 +9,11 @@ use std::{
     process::Command,
 };
 
-use e2e::{client::Client, cluster::Cluster, server::{command, poll}};
+use e2e::{
+    client::Client,
+    cluster::Cluster,
+    server::{command, poll},
+};
 use proto::etcdserverpb::{HashKvRequest, PutRequest, RangeRequest};
 
 const KEYS: usize = 300;

@@ -188,7 +188,7 @@ impl Asker<'_> {
             .body(body_of(body))
             .map_err(|error| cannot(io::Error::other(error)))?;
         let asked = timeout(SILENCE, self.dialer.request(link, url, request));
-        let response = match self.runtime.block_on(async { asked.await }) {
+        let response = match self.runtime.block_on(asked) {
             Ok(response) => response.map_err(cannot)?,
             Err(_) => return Err(Asked::NotNow("it does not answer".into())),
         };

@@ -50,7 +50,7 @@ pub(crate) async fn page(
     compat::check(&shared.config, &head.headers)
         .map_err(|mismatch| refuse(StatusCode::PRECONDITION_FAILED, mismatch.to_string()))?;
     let from = compat::text(&head.headers, SERVER_FROM);
-    if !compat::parse_id(from).is_some_and(|id| shared.peer(id).is_some()) {
+    if compat::parse_id(from).is_none_or(|id| shared.peer(id).is_none()) {
         return Err(refuse(StatusCode::FORBIDDEN, "who asks is no member of the cluster"));
     }
     let path = head.uri.path();
