@@ -67,6 +67,10 @@ pub trait Disk: Send + Sync {
     /// Bytes that this process may still write to the file system that holds `path`, which must exist; `u64::MAX`
     /// when there is no bound. Out of date at once when others write too, and blind to quotas of a user.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+    /// Size in bytes of the file system that holds `path`, which must exist; `u64::MAX` when it has no bound.
+    fn total_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
 }
 
 /// Whether a call failed for lack of space: a full file system, or a spent disk quota.

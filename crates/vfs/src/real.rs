@@ -85,6 +85,11 @@ impl Disk for RealDisk {
         // Available, not free: what is kept for root is not ours.
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
+
+    fn total_bytes(&self, path: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(or_current(path))?;
+        Ok(found.f_blocks.saturating_mul(found.f_frsize))
+    }
 }
 
 /// `Path::parent` of a bare file name is the empty path, which the kernel does not know.
@@ -231,6 +236,7 @@ mod tests {
         let free = RealDisk.free_bytes(dir.path()).unwrap();
         // Others write meanwhile, but nobody fills or frees petabytes.
         assert!(free > 0 && free < 1 << 60, "{free}");
+        assert!(RealDisk.total_bytes(dir.path()).unwrap() >= free);
         let absent = RealDisk.free_bytes(&dir.path().join("absent"));
         assert_eq!(absent.err().unwrap().kind(), io::ErrorKind::NotFound);
     }

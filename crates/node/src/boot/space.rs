@@ -64,6 +64,15 @@ pub(crate) struct Space {
     woken: Condvar,
 }
 
+/// No more than this part of a file system is kept in reserve: on a small one there would never be enough again.
+const RESERVE_SHARE: u64 = 8;
+
+/// The largest reserve that leaves room on the file system of the data directory, in bytes.
+fn fair_reserve(config: &Config, disk: &dyn Disk) -> u64 {
+    let there = config.data_dir.ancestors().find_map(|dir| disk.total_bytes(dir).ok());
+    there.map_or(u64::MAX, |total| total / RESERVE_SHARE)
+}
+
 struct State {
     reserve: Option<Arc<dyn File>>,
     /// Length of the reserve, in bytes.
@@ -89,7 +98,7 @@ enum Phase {
 impl Space {
     /// Takes up the reserve that an earlier life left. Failing at that is no reason not to start.
     pub(crate) fn new(config: &Config, disk: Arc<dyn Disk>) -> Space {
-        let marks = Marks::new(config.reserve_bytes);
+        let marks = Marks::new(config.reserve_bytes.min(fair_reserve(config, &*disk)));
         let reserve = disk.open(&config.reserve_path(), OpenMode::ReadWrite).ok();
         let mut held = reserve.as_ref().and_then(|file| file.len().ok()).unwrap_or(0);
         if let Some(file) = reserve.as_ref().filter(|_| held > marks.reserve()) {
