@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use cmdline::{Call, Flag, Flags, Outcome, Shell, script};
+use cmdline::{Call, Flag, Flags, Outcome, Program, Shell, script};
 
 use self::commands::{PROGRAM, RESTORE_FLAGS};
 pub use self::{check::migrate_check, repair::repair};
@@ -50,6 +50,22 @@ pub fn run(words: &[String]) -> u8 {
         Outcome::Failed(failure) => {
             // Once by the library, once by the tool.
             complain(&format!("{}Error: {}\n", failure.text(), failure.error));
+            1
+        }
+        Outcome::Run(call) => finish((call.run.0)(&call)),
+    }
+}
+
+/// Runs what `words` ask of a program of ours, and gives the exit code: 0 or 1.
+fn answer(program: &'static Program<Run>, words: &[String]) -> u8 {
+    match program.parse(words) {
+        Outcome::Print { stdout, stderr } => {
+            print(&stdout);
+            complain(&stderr);
+            0
+        }
+        Outcome::Failed(failure) => {
+            complain(&failure.text());
             1
         }
         Outcome::Run(call) => finish((call.run.0)(&call)),

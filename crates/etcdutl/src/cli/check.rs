@@ -1,8 +1,8 @@
 //! `mainstay migrate check`.
 
-use cmdline::{Action, Call, Command, Flag, Kind, Outcome, Positional, Program};
+use cmdline::{Action, Call, Command, Flag, Kind, Positional, Program};
 
-use super::{Run, complain, finish, print};
+use super::{Run, answer, print};
 use crate::{Failure, report};
 
 const HELP: Command<Run> = Command::help("");
@@ -36,18 +36,7 @@ static PROGRAM: Program<Run> = Program {
 /// Runs `mainstay migrate`: the words behind it. Returns the exit code: 0 even when something would surprise, 1 when a
 /// server would not start on it, or it cannot be read.
 pub fn migrate_check(words: &[String]) -> u8 {
-    match PROGRAM.parse(words) {
-        Outcome::Print { stdout, stderr } => {
-            print(&stdout);
-            complain(&stderr);
-            0
-        }
-        Outcome::Failed(failure) => {
-            complain(&failure.text());
-            1
-        }
-        Outcome::Run(call) => finish((call.run.0)(&call)),
-    }
+    answer(&PROGRAM, words)
 }
 
 fn run_check(call: &Call<Run>) -> Result<String, Failure> {

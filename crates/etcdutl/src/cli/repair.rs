@@ -1,8 +1,8 @@
 //! `mainstay repair`.
 
-use cmdline::{Action, Call, Command, Flag, Kind, Outcome, Positional, Program};
+use cmdline::{Action, Call, Command, Flag, Kind, Positional, Program};
 
-use super::{Run, complain, finish, print};
+use super::{Run, answer, print};
 use crate::{Failure, loss};
 
 static PROGRAM: Program<Run> = Program {
@@ -26,18 +26,7 @@ static PROGRAM: Program<Run> = Program {
 
 /// Runs `mainstay repair`: the words behind it. Returns the exit code: 1 when something is lost, or nothing can be read.
 pub fn repair(words: &[String]) -> u8 {
-    match PROGRAM.parse(words) {
-        Outcome::Print { stdout, stderr } => {
-            print(&stdout);
-            complain(&stderr);
-            0
-        }
-        Outcome::Failed(failure) => {
-            complain(&failure.text());
-            1
-        }
-        Outcome::Run(call) => finish((call.run.0)(&call)),
-    }
+    answer(&PROGRAM, words)
 }
 
 fn run_repair(call: &Call<Run>) -> Result<String, Failure> {

@@ -1,4 +1,7 @@
 //! Answering who has lost something.
+//!
+//! Nothing is given to strangers that they could not have anyway: whoever gets as far as here has passed what the peer
+//! listener asks for, its client certificates above all, and may propose to the leader whatever it likes.
 
 use std::{io, sync::Arc};
 
