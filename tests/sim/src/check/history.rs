@@ -88,8 +88,10 @@ impl History {
             return Ok(());
         }
         // A compaction or alarm is judged by the member that is asked, as of what it has applied, and not again in the log, as in
-        // etcd (contract/semantics.md 7.9).
-        let alone = ask.is_serializable() || matches!(ask, Ask::Compact(_) | Ask::Alarm(_));
+        // etcd (contract/semantics.md 7.9). Likewise whether it is anybody at all who grants or revokes a lease: the log is only
+        // asked about the keys of the lease, and this one had none.
+        let by_member = matches!(ask, Ask::Compact(_) | Ask::Alarm(_) | Ask::Grant(_) | Ask::Revoke(_));
+        let alone = ask.is_serializable() || by_member;
         let from = if alone { called.applied } else { called.index };
         let needs = needs_of(ask);
         if self.model.users.since(from).any(|users| users.grant(who, &needs, |_| None)) {
