@@ -185,11 +185,13 @@ impl Repair<'_> {
         let options = wal_options(self.config);
         let (mut wal, recovered) = Wal::open(Arc::clone(self.disk), &self.config.wal_dir(), options)?;
         let start = recovered.start.index;
-        let index = if start > 0 && received::is_whole(self.config, self.disk, start)? {
+        let kin = self.kin()?;
+        let may_be_received = start > 0 && !kin.urls.is_empty();
+        let index = if may_be_received && received::is_whole(self.config, self.disk, start)? {
             // A repair, or the installation of a leader's snapshot, ended just before its last step.
             start
         } else {
-            self.fetch_database(&mut wal, &recovered)?
+            self.fetch_database(&kin, &mut wal, &recovered)?
         };
         wal.close()?;
         self.set_aside()?;
@@ -203,7 +205,7 @@ impl Repair<'_> {
 
     /// Gets a database that the log can go on from, durable under the name of one received from a leader, and lets
     /// the log begin there; gives its index.
-    fn fetch_database(&self, wal: &mut Wal, log: &Recovered) -> Result<u64, Unrepaired> {
+    fn fetch_database(&self, kin: &Kin, wal: &mut Wal, log: &Recovered) -> Result<u64, Unrepaired> {
         let dir = self.config.snap_dir();
         let arriving = dir.join(ARRIVING);
         let mut found = None;
@@ -211,7 +213,7 @@ impl Repair<'_> {
             found = Some(self.examine(&arriving, log)?);
             Ok(())
         };
-        self.donors.database(&self.kin()?, &arriving, &mut judge).map_err(Unrepaired::Why)?;
+        self.donors.database(kin, &arriving, &mut judge).map_err(Unrepaired::Why)?;
         let Some(snapshot) = found else {
             return Err(Unrepaired::Why("a database came that nobody has judged".into()));
         };
