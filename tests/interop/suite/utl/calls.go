@@ -76,7 +76,7 @@ func looks() []call {
 // bbolts are those of bbolt's own tool.
 func bbolts() []call {
 	cs := []call{
-		bbolt("buckets db"), bbolt("check db"), bbolt("check db --from-page 2"), bbolt("check db --from-page 1000000"), bbolt("check db --from-page 1"),
+		bbolt("buckets db"), bbolt("check db"), bbolt("check db --from-page {root}"), bbolt("check db --from-page 1000000"), bbolt("check db --from-page 1"),
 		bbolt("info db"), bbolt("inspect db"), bbolt("pages db"), bbolt("stats db"), bbolt("stats db m"), bbolt("stats db nope"),
 		bbolt("get db meta storageVersion"), bbolt("get db meta term"), bbolt("get db meta 7465726d --parse-format hex --format hex"), bbolt("get db meta term --format nope"),
 		bbolt("get db meta nope"), bbolt("get db nope x"), bbolt("get db meta term x"), bbolt("get db meta").empty(), bbolt("get db meta term --parse-format nope"), bbolt("get db meta 7 --parse-format hex"),

@@ -34,6 +34,7 @@ var source = files.Fixture{Name: "utl", Writes: 900, SnapshotCount: 200, Compact
 type made struct {
 	dir, snapshot string
 	known         *files.Manifest
+	root          uint64
 }
 
 // prepare makes them with a server, and saves the snapshot with an etcdctl.
@@ -53,6 +54,7 @@ func prepareFrom(t *testing.T, fixture files.Fixture, bin harness.Binary, ctl st
 	}
 	m.known = known
 	m.save(t, bin, ctl, m.snapshot)
+	m.root = rootPage(read(t, filepath.Join(m.dir, "member", "snap", "db")))
 	return m
 }
 
@@ -199,6 +201,8 @@ func (m made) expand(args []string) []string {
 		"{compacted}", strconv.FormatInt(m.known.CompactRevision, 10),
 		"{compacted+1}", strconv.FormatInt(m.known.CompactRevision+1, 10),
 		"{revision}", strconv.FormatInt(m.known.Revision, 10),
+		// Any other page may be free, or of any kind.
+		"{root}", strconv.FormatUint(m.root, 10),
 	)
 	expanded := make([]string, len(args))
 	for i, arg := range args {
