@@ -142,9 +142,10 @@ fn a_list_of_somebody_else() {
     secure.files().write("crl.pem", &revocations(&root("root"), &[1], 2199));
     for identity in [&secure.good, &namesake] {
         for door in &doors {
+            let since = secure.mark();
             let refusal =
                 knock(door, &client(Some(identity))).expect_err("let in on the word of a forged list");
-            let told = secure.reason(door, refusal.local);
+            let told = secure.reason(door, refusal.local, since);
             assert!(told.contains("invalid certificate revocation list"), "{}: {told}", door.name);
         }
     }
