@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::{
-    compat, questions, urls,
+    compat, questions, repair, urls,
     wire::{Decoded, ENVELOPE_BYTES_MAX, Framed, MESSAGE_BYTES_MAX, MsgAppDecoder, decode_message},
 };
 
@@ -62,4 +62,14 @@ pub fn answer(status: u16, body: &[u8]) {
         let _ = compat::parse_id(text);
         let _ = urls::Url::parse(text);
     }
+}
+
+/// A question of a member that has lost entries.
+pub fn repair_question(bytes: &[u8]) {
+    let _ = repair::asked(bytes);
+}
+
+/// The answer to such a question.
+pub fn repair_answer(bytes: &[u8]) {
+    let _ = repair::answered(Bytes::copy_from_slice(bytes));
 }

@@ -10,6 +10,7 @@ mod giving;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use node::EntryName;
+use serde::Deserialize;
 use types::raft::Entry;
 
 pub use asking::RepairSource;
@@ -35,13 +36,23 @@ fn question(named: &[EntryName]) -> String {
     format!(r#"{{"entries":[{}]}}"#, names.join(","))
 }
 
+/// A question, as it is written.
+#[derive(Deserialize)]
+struct Question {
+    entries: Vec<Name>,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    index: u64,
+    term: u64,
+}
+
 /// Reads a question; `None` when it is none, or asks for too much at once.
-fn asked(body: &[u8]) -> Option<Vec<EntryName>> {
-    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let list = value["entries"].as_array().filter(|list| list.len() <= NAMES_MAX)?;
-    list.iter()
-        .map(|name| Some(EntryName { index: name["index"].as_u64()?, term: name["term"].as_u64()? }))
-        .collect()
+pub(crate) fn asked(body: &[u8]) -> Option<Vec<EntryName>> {
+    let question: Question = serde_json::from_slice(body).ok()?;
+    let names = question.entries.into_iter().map(|Name { index, term }| EntryName { index, term });
+    (names.len() <= NAMES_MAX).then(|| names.collect())
 }
 
 /// The body of an answer with entries.
@@ -55,13 +66,16 @@ fn answer(entries: &[Entry]) -> Bytes {
     out.freeze()
 }
 
-/// Reads an answer with entries.
+/// Reads an answer with entries. One of no bytes takes memory, too, and more than were asked for are not an answer.
 ///
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn answered(mut body: Bytes) -> Result<Vec<Entry>, String> {
     let mut entries = Vec::new();
     while !body.is_empty() {
+        if entries.len() == NAMES_MAX {
+            return Err(format!("it has more than the {NAMES_MAX} entries that can be asked for"));
+        }
         if body.len() < 4 {
             return Err("it ends in the middle of a length".into());
         }
@@ -110,5 +124,8 @@ mod tests {
             assert!(answered(whole.slice(..cut)).is_err(), "cut at {cut}");
         }
         assert!(answered(Bytes::from_static(&[0, 0, 0, 2, 0xff, 0xff])).is_err());
+        let empty = |entries: usize| answered(Bytes::from(vec![0; 4 * entries]));
+        assert_eq!(empty(NAMES_MAX).map(|entries| entries.len()), Ok(NAMES_MAX));
+        assert!(empty(NAMES_MAX + 1).is_err());
     }
 }

@@ -31,6 +31,8 @@ pub const TARGETS: &[Target] = &[
     peer::MESSAGE,
     peer::ENVELOPE,
     peer::ANSWER,
+    peer::REPAIR_QUESTION,
+    peer::REPAIR_ANSWER,
     disk::WAL,
     disk::SNAP,
     disk::DB,

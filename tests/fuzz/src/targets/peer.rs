@@ -61,6 +61,27 @@ pub(crate) const ANSWER: Target = Target {
     len_max: 4 << 10,
 };
 
+pub(crate) const REPAIR_QUESTION: Target = Target {
+    name: "peer-repair-question",
+    what: "which entries a member asks for that has lost them",
+    run: fuzzing::repair_question,
+    seeds: || {
+        let two = br#"{"entries":[{"index":7,"term":2},{"term":18446744073709551615,"index":8}]}"#;
+        vec![two.to_vec(), br#"{"entries":[]}"#.to_vec()]
+    },
+    memory: twice,
+    len_max: 16 << 10,
+};
+
+pub(crate) const REPAIR_ANSWER: Target = Target {
+    name: "peer-repair-answer",
+    what: "the entries that it is given",
+    run: fuzzing::repair_answer,
+    seeds: || vec![repair_answer_seed(), vec![0; 4000]],
+    memory: entries_memory,
+    len_max: 16 << 10,
+};
+
 /// JSON of two bytes is a value of 32 in `serde_json`; answers of members are bounded (1 MiB) before.
 fn answer_memory(input: &[u8]) -> usize {
     100 * input.len() + twice(input)
@@ -131,6 +152,18 @@ fn append_seeds() -> Vec<Vec<u8>> {
     // Ever so many entries of no bytes.
     let none = [&[255, 1][..], &u64::MAX.to_be_bytes(), &[0; 4000]].concat();
     vec![stream.to_vec(), none]
+}
+
+fn repair_answer_seed() -> Vec<u8> {
+    let entry =
+        |index| raftpb::Entry { term: Some(2), index: Some(index), r#type: None, data: Some("data".into()) };
+    let mut frames = BytesMut::new();
+    for entry in [entry(7), entry(8)] {
+        let bytes = entry.encode_to_vec();
+        frames.put_u32(bytes.len() as u32);
+        frames.put_slice(&bytes);
+    }
+    frames.to_vec()
 }
 
 fn answer_seeds() -> Vec<Vec<u8>> {
