@@ -268,6 +268,7 @@ fn wal_options(config: &Config) -> WalOptions {
     WalOptions {
         side_dir: Some(config.wal_side_dir()),
         room_bytes: config.reserve_bytes,
+        segment_bytes: config.segment_bytes,
         ..WalOptions::default()
     }
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub snapshot_catchup_entries: u64,
     /// Largest message of entries to another member, in bytes; a single larger entry still goes.
     pub append_bytes_max: u64,
+    /// A segment of the WAL ends with the batch that takes it to that many bytes.
+    pub segment_bytes: u64,
     /// WAL segments kept; 0 = all.
     pub wals_max: usize,
     /// `.snap` files kept; 0 = all.
@@ -164,6 +166,7 @@ impl Config {
             snapshot_count: 10_000,
             snapshot_catchup_entries: 5_000,
             append_bytes_max: 1 << 20,
+            segment_bytes: wal::limits::SEGMENT_BYTES,
             wals_max: 5,
             snaps_max: 5,
             quota_bytes: Some(QUOTA_BYTES_DEFAULT),

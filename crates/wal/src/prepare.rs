@@ -132,11 +132,12 @@ pub(crate) fn lock(file: &dyn File, path: &Path) -> Result<(), WalError> {
 
 /// Fills a file with zeros up to `bytes`, in fact and not as a hole. Not at the cost of a reserve.
 pub(crate) fn write_zeros(file: &dyn File, bytes: u64) -> std::io::Result<()> {
-    let zeros = vec![0; ZERO_WRITE_BYTES.min(bytes as usize)];
+    // Never written, so it takes no memory.
+    static ZEROS: [u8; ZERO_WRITE_BYTES] = [0; ZERO_WRITE_BYTES];
     let mut at = 0;
     while at < bytes {
-        let count = (bytes - at).min(zeros.len() as u64);
-        file.write_if_room_at(&zeros[..count as usize], at)?;
+        let count = (bytes - at).min(ZEROS.len() as u64);
+        file.write_if_room_at(&ZEROS[..count as usize], at)?;
         at += count;
     }
     Ok(())

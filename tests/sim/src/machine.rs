@@ -137,6 +137,8 @@ impl Machine {
             snapshot_count: options.snapshot_count,
             snapshot_catchup_entries: options.catchup_entries,
             append_bytes_max: options.append_bytes_max,
+            segment_bytes: options.segment_bytes,
+            wals_max: options.wals_max,
             // Who has logged in is known without passwords.
             tokens: TokenKind::Signed,
             reserve_bytes: options.reserve_bytes,

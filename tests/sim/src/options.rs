@@ -23,6 +23,10 @@ pub struct Options {
     pub snapshot_count: u64,
     /// Entries kept in memory behind a raft snapshot.
     pub catchup_entries: u64,
+    /// Bytes that end a segment of the log.
+    pub segment_bytes: u64,
+    /// Segments that are kept beyond need.
+    pub wals_max: usize,
     /// Clients that call one thing after the other.
     pub clients: usize,
     /// A client's mean pause between two calls, in nanoseconds.
@@ -124,6 +128,8 @@ impl Options {
             // A log that goes in small pieces, each of which may overtake the others, goes for ever.
             ordered: append_bytes_max < 1 << 20 || r.one_in(2),
             append_bytes_max,
+            segment_bytes: *r.pick(&[8 << 10, 100 << 10, 1 << 20, 64_000_000]),
+            wals_max: *r.pick(&[1, 2, 5]),
         }
     }
 
@@ -160,6 +166,8 @@ impl Options {
             close: false,
             reserve_bytes: 1 << 20,
             append_bytes_max: 1 << 20,
+            segment_bytes: 64_000_000,
+            wals_max: 5,
             ordered: true,
             ..Options::of(0)
         }
