@@ -109,7 +109,7 @@ impl Options {
             clients: r.between(1, 12) as usize,
             think: if lively { r.between(20, 200) } else { r.between(500, 4_000) } * MILLIS,
             lull: if lively { 2 * SECOND } else { 0 },
-            keys: if r.one_in(60) { *r.pick(&[10_000, 100_000]) } else { *r.pick(&[1, 5, 20, 100, 1_000]) },
+            keys: if r.one_in(200) { *r.pick(&[10_000, 100_000]) } else { *r.pick(&[1, 5, 20, 100, 1_000]) },
             value_bytes_max: if r.one_in(30) { 1 << 20 } else { *r.pick(&[16, 16, 200, 5_000]) },
             watchers: r.below(6) as usize,
             lockers: if r.one_in(3) { r.between(2, 6) as usize } else { 0 },
