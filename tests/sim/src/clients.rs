@@ -14,7 +14,7 @@ const PROBE: usize = usize::MAX;
 /// Calls of who changes the membership.
 pub(crate) const OPERATOR: usize = usize::MAX - 1;
 /// Where clients are lively by turns: so many seconds of so many.
-const BURST: u64 = 15;
+const BURST: u64 = 12;
 const BURST_EVERY: u64 = 100;
 
 impl World {

@@ -101,7 +101,7 @@ impl Options {
         let append_bytes_max = *r.pick(&[1 << 20, 1 << 20, 1_000, 0]);
         Options {
             members,
-            tick: Duration::from_millis(*r.pick(&[100, 100, 100, 50, 250])),
+            tick: Duration::from_millis(*r.pick(&[100, 100, 50, 250, 500])),
             election_ticks: 10,
             pre_vote: !r.one_in(4),
             snapshot_count: *r.pick(&[20, 100, 1_000, 10_000]),
