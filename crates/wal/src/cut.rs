@@ -46,6 +46,7 @@ impl Wal {
             metadata,
             metadata_bytes: metadata.encode(),
             segments: vec![LiveSegment { name, file: Some(file.clone()), bytes: 0 }],
+            left: Vec::new(),
             end: 0,
             encoder: Encoder::new(0),
             hard_state: None,
@@ -58,8 +59,7 @@ impl Wal {
         wal.write_first(&*file, &name.path(&building))?;
         let disk = wal.disk.clone();
         disk.sync_dir(&building).doing("sync", &building)?;
-        disk.rename(&building, dir).doing("rename to", dir)?;
-        disk.sync_dir(parent(dir)).doing("sync", parent(dir))?;
+        rename_durably(&*disk, &building, dir)?;
         wal.open_side(0, true);
         wal.name_head();
         Ok(wal)
@@ -159,8 +159,7 @@ pub(crate) fn cut(wal: &mut Wal) -> Result<(), WalError> {
 
     let name = SegmentName { sequence: wal.last_segment().name.sequence + 1, index: wal.last_index + 1 };
     let path = name.path(&wal.dir);
-    wal.disk.rename(&building, &path).doing("rename to", &path)?;
-    wal.disk.sync_dir(&wal.dir).doing("sync", &wal.dir)?;
+    rename_durably(&*wal.disk, &building, &path)?;
     if let Some(last) = wal.segments.last_mut() {
         last.bytes = wal.end;
     }
@@ -169,6 +168,17 @@ pub(crate) fn cut(wal: &mut Wal) -> Result<(), WalError> {
     wal.open_side(head_crc, false);
     wal.name_head();
     Ok(())
+}
+
+/// Gives what is under a temporary name its own, durably. A sync that fails is not made good by a later one, and who
+/// opens the log next would see the name and believe in it: so it is taken back.
+fn rename_durably(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), WalError> {
+    disk.rename(from, to).doing("rename to", to)?;
+    let synced = disk.sync_dir(parent(to)).doing("sync", parent(to));
+    if synced.is_err() {
+        let _ = disk.rename(to, from);
+    }
+    synced
 }
 
 /// The file of the next segment, under a name that etcd never opens: its head is about to be written, and etcd's

@@ -31,11 +31,12 @@ impl Wal {
     /// # Errors
     /// `NotFound`, `Locked`, `Damaged`, `Unusable`, `Io`.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: WalOptions) -> Result<(Wal, Recovered), WalError> {
-        let segments = open_segments(&*disk, dir, OpenMode::ReadWrite)?;
+        let side_dir = options.side_dir.as_deref();
+        let all = open_segments(&*disk, dir, OpenMode::ReadWrite)?;
+        let (left, segments) = part_leftovers(&*disk, dir, all, side_dir);
         for segment in &segments {
             lock(&*segment.file, &segment.path)?;
         }
-        let side_dir = options.side_dir.as_deref();
         let mut reading = Reading::new(&segments);
         let walked = walk(&*disk, &segments, side_dir, &mut |located| reading.take(located))?;
         let (mut recovered, snapshots) = reading.finish(dir, &segments, &walked)?;
@@ -64,6 +65,7 @@ impl Wal {
             metadata: recovered.metadata,
             metadata_bytes: walked.metadata.clone(),
             segments: segments.iter().zip(lengths).map(live).collect(),
+            left: left.into_iter().map(|segment| segment.path).collect(),
             end: walked.end,
             encoder: Encoder::new(walked.crc),
             hard_state: (recovered.hard_state != Default::default()).then_some(recovered.hard_state),
@@ -123,7 +125,8 @@ impl Wal {
 /// # Errors
 /// `NotFound`, `Damaged`, `Unusable`, `Io`.
 pub fn read(disk: &dyn Disk, dir: &Path, side_dir: Option<&Path>) -> Result<Recovered, WalError> {
-    let segments = open_segments(disk, dir, OpenMode::Read)?;
+    let all = open_segments(disk, dir, OpenMode::Read)?;
+    let (_, segments) = part_leftovers(disk, dir, all, side_dir);
     let mut reading = Reading::new(&segments);
     let walked = walk(disk, &segments, side_dir, &mut |located| reading.take(located))?;
     let (mut recovered, _) = reading.finish(dir, &segments, &walked)?;
@@ -141,7 +144,8 @@ pub fn scan(
     side_dir: Option<&Path>,
     mut visit: impl FnMut(Located),
 ) -> Result<Report, WalError> {
-    let segments = open_segments(disk, dir, OpenMode::Read)?;
+    let all = open_segments(disk, dir, OpenMode::Read)?;
+    let (_, segments) = part_leftovers(disk, dir, all, side_dir);
     let walked = walk(disk, &segments, side_dir, &mut visit)?;
     Ok(Report { torn: torn_tail(&segments, &walked), ..report(&walked) })
 }
@@ -154,6 +158,28 @@ pub(crate) fn open_segments(disk: &dyn Disk, dir: &Path, mode: OpenMode) -> Resu
         Ok(Segment { name, path, file })
     };
     list_segments(disk, dir)?.into_iter().map(open).collect()
+}
+
+/// Parts what is behind the last hole in the row from what is before it, if a member can start from that alone: etcd
+/// starts at the segment of its snapshot and does not look at older ones. A segment that was removed may come back when
+/// the power is lost, without those that were removed after it.
+fn part_leftovers(
+    disk: &dyn Disk,
+    dir: &Path,
+    mut segments: Vec<Segment>,
+    side_dir: Option<&Path>,
+) -> (Vec<Segment>, Vec<Segment>) {
+    let is_hole = |pair: &[Segment]| pair[0].name.sequence + 1 != pair[1].name.sequence;
+    let Some(hole) = segments.windows(2).rposition(is_hole) else { return (Vec::new(), segments) };
+    let rest = segments.split_off(hole + 1);
+    let mut reading = Reading::new(&rest);
+    let walked = walk(disk, &rest, side_dir, &mut |located| reading.take(located));
+    let usable = walked.and_then(|walked| reading.finish(dir, &rest, &walked));
+    if usable.is_ok() {
+        return (segments, rest);
+    }
+    segments.extend(rest);
+    (Vec::new(), segments)
 }
 
 /// What is kept while reading.

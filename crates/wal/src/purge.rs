@@ -23,6 +23,11 @@ impl Wal {
     /// When the disk fails. A failed sync poisons the log.
     pub fn purge(&mut self, keep: usize, below: u64) -> Result<Vec<SegmentName>, WalError> {
         let mut removed = Vec::new();
+        if keep > 0 {
+            for path in std::mem::take(&mut self.left) {
+                self.disk.remove_file(&path).doing("remove", &path)?;
+            }
+        }
         while keep > 0 && self.segments.len() > keep && self.oldest_is_unneeded(below) {
             let Some(name) = self.remove_oldest()? else { break };
             removed.push(name);

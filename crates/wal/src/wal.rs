@@ -36,6 +36,8 @@ pub struct Wal {
     pub(crate) metadata_bytes: Bytes,
     /// All that are there, oldest first; never empty. The last one is written to.
     pub(crate) segments: Vec<LiveSegment>,
+    /// Segments from before a hole in the row: no part of the log, and removed with the next that go.
+    pub(crate) left: Vec<PathBuf>,
     /// End of the last record in the last segment, in bytes.
     pub(crate) end: u64,
     pub(crate) encoder: Encoder,

@@ -1,16 +1,39 @@
 //! A gRPC client that costs as little as possible: raw HTTP/2, requests encoded by hand.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client::SendRequest};
 use http::{HeaderMap, Method, Request, Version};
-use tokio::net::TcpStream;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+/// Where a server is, and what it is shown.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// `host:port`.
+    pub(crate) address: String,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Target {
+    /// One that is spoken to without TLS.
+    pub(crate) fn plain(address: &str) -> Target {
+        Target { address: address.into(), tls: None }
+    }
+}
 
 /// One connection; clones share it.
 #[derive(Clone)]
 pub(crate) struct Client {
     sender: SendRequest<Bytes>,
-    authority: String,
+    /// Scheme and authority.
+    base: String,
     token: Option<http::HeaderValue>,
 }
 
@@ -19,13 +42,31 @@ const WINDOW: u32 = 16 << 20;
 
 impl Client {
     pub(crate) async fn connect(address: &str) -> Result<Client> {
-        Client::with_windows(address, WINDOW).await
+        Client::with_windows(&Target::plain(address), WINDOW).await
+    }
+
+    pub(crate) async fn to(target: &Target) -> Result<Client> {
+        Client::with_windows(target, WINDOW).await
     }
 
     /// With another window for each stream, in bytes: what the server may send ahead of who reads.
-    pub(crate) async fn with_windows(address: &str, stream: u32) -> Result<Client> {
+    pub(crate) async fn with_windows(target: &Target, stream: u32) -> Result<Client> {
+        let address = &target.address;
         let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
         socket.set_nodelay(true)?;
+        let Some(tls) = &target.tls else {
+            return Client::on(socket, format!("http://{address}"), stream).await;
+        };
+        let name = ServerName::try_from("localhost")?;
+        let secure = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await?;
+        Client::on(secure, format!("https://{address}"), stream).await
+    }
+
+    async fn on(
+        socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        base: String,
+        stream: u32,
+    ) -> Result<Client> {
         let (sender, connection) = h2::client::Builder::new()
             .initial_window_size(stream)
             .initial_connection_window_size(WINDOW)
@@ -36,7 +77,7 @@ impl Client {
             // Ends with the connection; calls then fail by themselves.
             let _ = connection.await;
         });
-        Ok(Client { sender, authority: address.to_string(), token: None })
+        Ok(Client { sender, base, token: None })
     }
 
     /// The same, as whoever has this token.
@@ -56,14 +97,10 @@ impl Client {
 
     /// Begins a call with its first message, and its only one if it is the `last`.
     pub(crate) async fn begin(&self, path: &'static str, message: &[u8], last: bool) -> Result<Body> {
-        let mut framed = BytesMut::with_capacity(PREFIX + message.len());
-        framed.extend_from_slice(&[0]);
-        framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
-        framed.extend_from_slice(message);
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = format!("http://{}{path}", self.authority).parse()?;
+        *request.uri_mut() = format!("{}{path}", self.base).parse()?;
         let headers = request.headers_mut();
         headers.insert("content-type", http::HeaderValue::from_static("application/grpc"));
         headers.insert("te", http::HeaderValue::from_static("trailers"));
@@ -72,11 +109,20 @@ impl Client {
         }
         let mut sender = self.sender.clone().ready().await?;
         let (response, mut requests) = sender.send_request(request, false)?;
-        requests.send_data(framed.freeze(), last)?;
+        requests.send_data(framed(message), last)?;
         let response = response.await?;
         let status = Status::of(response.headers());
-        Ok(Body { path, status, stream: response.into_body(), _requests: requests })
+        Ok(Body { path, status, stream: response.into_body(), requests })
     }
+}
+
+/// A message behind its prefix.
+fn framed(message: &[u8]) -> Bytes {
+    let mut framed = BytesMut::with_capacity(PREFIX + message.len());
+    framed.extend_from_slice(&[0]);
+    framed.extend_from_slice(&(message.len() as u32).to_be_bytes());
+    framed.extend_from_slice(message);
+    framed.freeze()
 }
 
 /// Bytes before a message: whether it is compressed, and its length.
@@ -87,10 +133,15 @@ pub(crate) struct Body {
     path: &'static str,
     status: Option<Status>,
     stream: RecvStream,
-    _requests: SendStream<Bytes>,
+    requests: SendStream<Bytes>,
 }
 
 impl Body {
+    /// Sends another message of a call that was begun with more to come.
+    pub(crate) fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.requests.send_data(framed(message), false)?)
+    }
+
     /// The next bytes, whatever their frames; `None` at the end of a call that went well.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         if let Some(chunk) = self.stream.data().await {

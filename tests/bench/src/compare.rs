@@ -1,25 +1,42 @@
 //! Two clusters in turn, the same loads, one table.
 
-use std::path::PathBuf;
+mod plot;
+mod report;
+mod works;
 
-use anyhow::{Context, Result};
+use std::{fs, path::PathBuf};
 
-use crate::{
-    load::{self, Kind, Load},
-    process::Cluster,
+use anyhow::{Context, Result, bail};
+
+use self::{
+    report::{Report, Side},
+    works::{Bench, WORKS, Work},
 };
+use crate::{authority::Authority, process};
 
 /// What to compare.
 pub(crate) struct Plan {
     mainstay: String,
     etcd: String,
+    /// Of the loads that saturate a server; others are sized by it.
     pub(crate) requests: u64,
     pub(crate) rounds: usize,
     /// In each cluster; requests go to all of them.
     pub(crate) members: usize,
-    /// Keys of 512 bytes for the memory and restart rows; 0 leaves those out.
+    /// Keys of 512 bytes for memory, restarts and stalls; 0 leaves those out.
     pub(crate) keys: u64,
+    /// Clients and members show each other certificates.
+    pub(crate) tls: bool,
+    /// Members on one processor, the generator on another.
+    pub(crate) pinned: bool,
+    /// Names of works; all, if there are none.
+    pub(crate) only: Vec<String>,
+    /// Where `bench.json` and plots go.
+    pub(crate) out: Option<PathBuf>,
 }
+
+/// Processors of members and of the generator.
+const CORES: (usize, usize) = (0, 1);
 
 impl Plan {
     pub(crate) fn new(mainstay: &str, etcd: &str) -> Plan {
@@ -30,88 +47,68 @@ impl Plan {
             rounds: 3,
             members: 1,
             keys: 0,
+            tls: false,
+            pinned: true,
+            only: Vec::new(),
+            out: None,
         }
     }
-}
 
-/// Figures of one server, by row.
-type Figures = Vec<(&'static str, f64)>;
+    fn works(&self) -> Result<Vec<&'static Work>> {
+        if let Some(unknown) = self.only.iter().find(|name| WORKS.iter().all(|work| work.name != **name)) {
+            let names: Vec<&str> = WORKS.iter().map(|work| work.name).collect();
+            bail!("no work is called {unknown}; there are {}", names.join(", "));
+        }
+        let wanted = |work: &&Work| {
+            let named = self.only.iter().any(|name| name == work.name);
+            named || self.only.is_empty() && (self.keys > 0 || !work.needs_keys)
+        };
+        Ok(WORKS.iter().filter(wanted).collect())
+    }
+}
 
 /// Runs everything and prints the table.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for round in 0..plan.rounds {
-        eprintln!("round {} of {}", round + 1, plan.rounds);
-        ours.push(measure(&plan.mainstay, plan).context("mainstay")?);
-        theirs.push(measure(&plan.etcd, plan).context("etcd")?);
-    }
-    println!("{} member(s) each\n", plan.members);
-    println!("| figure (median of {}) | mainstay | etcd | mainstay / etcd |\n|---|---|---|---|", plan.rounds);
-    for row in 0..ours[0].len() {
-        let (a, b) = (median(&ours, row), median(&theirs, row));
-        println!("| {} | {} | {} | {:.2} |", ours[0][row].0, short(a), short(b), a / b);
-    }
-    Ok(())
-}
-
-fn median(runs: &[Figures], row: usize) -> f64 {
-    let mut values: Vec<f64> = runs.iter().map(|run| run[row].1).collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn short(value: f64) -> String {
-    if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") }
-}
-
-fn measure(command: &str, plan: &Plan) -> Result<Figures> {
+    let works = plan.works()?;
     let scratch = tempfile::tempdir()?;
-    let mut figures = Figures::new();
-    let dir = scratch.path().join("small");
-    let cluster = Cluster::start(command, &dir, plan.members)?;
-    load_row(&cluster, Load { requests: plan.requests, ..Load::new(Kind::Put) }, &PUT, &mut figures)?;
-    load_row(&cluster, Load { requests: plan.requests, ..Load::new(Kind::Get) }, &GET, &mut figures)?;
-    cluster.stop()?;
-
-    let cluster = Cluster::start(command, &scratch.path().join("list"), plan.members)?;
-    let fill = Load { requests: 10_000, value_bytes: 1024, keys: 0, ..Load::new(Kind::Put) };
-    load::run(&cluster.addresses, &fill)?;
-    let list = Load { requests: 100, connections: 4, in_flight: 1, ..Load::new(Kind::List) };
-    load_row(&cluster, list, &LIST, &mut figures)?;
-    cluster.stop()?;
-
-    if plan.keys > 0 {
-        memory_rows(command, scratch.path().join("memory"), plan, &mut figures)?;
+    let certificates = scratch.path().join("certificates");
+    fs::create_dir(&certificates)?;
+    let authority = if plan.tls { Some(Authority::create(&certificates)?) } else { None };
+    if plan.pinned {
+        process::pin(CORES.1)?;
     }
-    Ok(figures)
-}
-
-/// Names of the rows of one load: rate, p50, p99, CPU.
-type Names = [&'static str; 4];
-const PUT: Names = ["put/s", "put p50, ms", "put p99, ms", "CPU per put, µs"];
-const GET: Names = ["linearizable get/s", "get p50, ms", "get p99, ms", "CPU per get, µs"];
-const LIST: Names = ["list of 10,000 × 1 KiB /s", "list p50, ms", "list p99, ms", "CPU per list, µs"];
-
-fn load_row(cluster: &Cluster, load: Load, names: &Names, figures: &mut Figures) -> Result<()> {
-    let before = cluster.cpu_secs()?;
-    let outcome = load::run(&cluster.addresses, &load)?;
-    let cpu = cluster.cpu_secs()? - before;
-    figures.push((names[0], outcome.rate()));
-    figures.push((names[1], outcome.p50.as_secs_f64() * 1e3));
-    figures.push((names[2], outcome.p99.as_secs_f64() * 1e3));
-    figures.push((names[3], cpu * 1e6 / outcome.requests as f64));
+    let mut report = Report::new(plan);
+    // What etcd can take at most: loads below that are the same for both.
+    let mut etcd_rate = None;
+    for round in 0..plan.rounds {
+        for work in &works {
+            // etcd is the first to be measured, and then each by turns.
+            let sides =
+                if round % 2 == 0 { [Side::Etcd, Side::Mainstay] } else { [Side::Mainstay, Side::Etcd] };
+            for side in sides {
+                eprintln!("round {} of {}: {} of {}", round + 1, plan.rounds, work.name, side.name());
+                let dir = scratch.path().join("run");
+                let command = if side == Side::Etcd { &plan.etcd } else { &plan.mainstay };
+                let core = plan.pinned.then_some(CORES.0);
+                let authority = authority.as_ref().map(|authority| (authority, certificates.as_path()));
+                let bench = Bench { plan, command, dir: &dir, authority, core, etcd_rate };
+                let figures =
+                    (work.run)(&bench).with_context(|| format!("{} of {}", work.name, side.name()))?;
+                if side == Side::Etcd && work.name == works::SATURATION {
+                    etcd_rate = figures.first().map(|figure| figure.value);
+                }
+                report.add(work, side, figures);
+                fs::remove_dir_all(&dir)?;
+            }
+        }
+    }
+    println!("{}", report.table());
+    if let Some(out) = &plan.out {
+        fs::create_dir_all(out)?;
+        fs::write(out.join("bench.json"), report.json())?;
+        if let Some(plot) = report.plot() {
+            fs::write(out.join("latency.svg"), plot)?;
+        }
+    }
     Ok(())
-}
-
-fn memory_rows(command: &str, dir: PathBuf, plan: &Plan, figures: &mut Figures) -> Result<()> {
-    const MIB: f64 = (1 << 20) as f64;
-    let cluster = Cluster::start(command, &dir, plan.members)?;
-    let fill = Load { requests: plan.keys, value_bytes: 512, keys: 0, ..Load::new(Kind::Put) };
-    load::run(&cluster.addresses, &fill)?;
-    figures.push(("resident after loading, MiB", cluster.resident_bytes()? as f64 / MIB));
-    cluster.stop()?;
-    let cluster = Cluster::start(command, &dir, plan.members)?;
-    figures.push(("restart to healthy, s", cluster.start_secs));
-    figures.push(("resident after restart, MiB", cluster.resident_bytes()? as f64 / MIB));
-    cluster.stop()
 }

@@ -1,4 +1,4 @@
-//! One load: so many requests of a kind, so many at once, on so many connections.
+//! One load: so many requests of a kind, so many at once, or so many a second.
 
 use std::{
     cell::{Cell, RefCell},
@@ -7,15 +7,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use prost::Message;
 use proto::etcdserverpb::{
     AuthEnableRequest, AuthRoleAddRequest, AuthUserAddRequest, AuthUserGrantRoleRequest, AuthenticateRequest,
-    PutRequest, RangeRequest,
 };
 use tokio::task::LocalSet;
 
-use crate::client::Client;
+use crate::{
+    client::{Client, Target},
+    process,
+    requests::Worker,
+};
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +27,40 @@ pub(crate) enum Kind {
     Put,
     /// Linearizable get of a random key.
     Get,
+    /// The same from whatever the member has.
+    SerializableGet,
+    /// An update as kube-apiserver makes it: a transaction that puts if the key was not changed, and reads it otherwise.
+    Update,
     /// All keys of the list, in one answer.
     List,
+    /// The same in pages of 500, with the count.
+    PagedList,
+    /// The same as a stream.
+    StreamedList,
+    /// A new lease of an hour.
+    Grant,
+    /// What a control plane asks: 56 % reads, 40 % updates, 2.5 % leases, 1.5 % pages of a list.
+    Kubernetes,
     /// A login, always of the same user: after the first one the password is remembered.
     Login,
 }
 
 impl Kind {
+    const NAMES: [(&'static str, Kind); 10] = [
+        ("put", Kind::Put),
+        ("get", Kind::Get),
+        ("serializable", Kind::SerializableGet),
+        ("update", Kind::Update),
+        ("list", Kind::List),
+        ("pages", Kind::PagedList),
+        ("stream", Kind::StreamedList),
+        ("grant", Kind::Grant),
+        ("kubernetes", Kind::Kubernetes),
+        ("login", Kind::Login),
+    ];
+
     pub(crate) fn from_name(name: &str) -> Option<Kind> {
-        match name {
-            "put" => Some(Kind::Put),
-            "get" => Some(Kind::Get),
-            "list" => Some(Kind::List),
-            "login" => Some(Kind::Login),
-            _ => None,
-        }
+        Kind::NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
     }
 }
 
@@ -49,6 +71,8 @@ pub(crate) struct Load {
     pub(crate) connections: usize,
     /// Requests in flight on each connection.
     pub(crate) in_flight: usize,
+    /// Requests a second, however many are in flight: each is timed from when it was due.
+    pub(crate) rate: Option<f64>,
     pub(crate) requests: u64,
     pub(crate) value_bytes: usize,
     /// Keys are drawn from so many; 0 writes each key once, in order.
@@ -57,7 +81,15 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn new(kind: Kind) -> Load {
-        Load { kind, connections: 100, in_flight: 10, requests: 100_000, value_bytes: 256, keys: 100_000 }
+        Load {
+            kind,
+            connections: 100,
+            in_flight: 10,
+            rate: None,
+            requests: 100_000,
+            value_bytes: 256,
+            keys: 100_000,
+        }
     }
 }
 
@@ -68,6 +100,10 @@ pub(crate) struct Outcome {
     pub(crate) seconds: f64,
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
+    pub(crate) p999: Duration,
+    pub(crate) worst: Duration,
+    /// CPU seconds of this process.
+    pub(crate) own_cpu: f64,
 }
 
 impl Outcome {
@@ -80,23 +116,36 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests in {:.2} s: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+            "{} requests in {:.2} s: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, worst {:.2} ms; {:.1} µs of CPU each for the generator",
             self.requests,
             self.seconds,
             self.rate(),
-            self.p50.as_secs_f64() * 1e3,
-            self.p99.as_secs_f64() * 1e3
+            millis(self.p50),
+            millis(self.p99),
+            millis(self.p999),
+            millis(self.worst),
+            self.own_cpu * 1e6 / self.requests as f64
         )
     }
 }
 
-/// Runs `load` on this thread; connections go to the addresses in turn.
-pub(crate) fn run(addresses: &[String], load: &Load) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, drive(addresses, *load))
+pub(crate) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
-struct Progress {
+/// Runs `load` on this thread; connections go to the targets in turn.
+pub(crate) fn run(targets: &[Target], load: &Load) -> Result<Outcome> {
+    blocking(drive(targets, *load))
+}
+
+/// Runs one piece of asynchronous work on this thread.
+pub(crate) fn blocking<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(13).build()?;
+    LocalSet::new().block_on(&runtime, work)
+}
+
+/// What the workers of one load share.
+pub(crate) struct Progress {
     left: Cell<u64>,
     /// Microseconds.
     latencies: RefCell<Vec<u32>>,
@@ -104,6 +153,14 @@ struct Progress {
 }
 
 impl Progress {
+    fn new(load: &Load) -> Progress {
+        Progress {
+            left: Cell::new(load.requests),
+            latencies: RefCell::new(Vec::with_capacity(load.requests as usize)),
+            random: Cell::new(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
     /// The number of the next request; `None` when there is none.
     fn take(&self) -> Option<u64> {
         let left = self.left.get().checked_sub(1)?;
@@ -111,7 +168,7 @@ impl Progress {
         Some(left)
     }
 
-    fn random(&self) -> u64 {
+    pub(crate) fn random(&self) -> u64 {
         let mut x = self.random.get();
         x ^= x << 13;
         x ^= x >> 7;
@@ -119,40 +176,109 @@ impl Progress {
         self.random.set(x);
         x
     }
+
+    fn took(&self, time: Duration) {
+        self.latencies.borrow_mut().push(time.as_micros().min(u128::from(u32::MAX)) as u32);
+    }
+
+    fn outcome(&self, seconds: f64, own_cpu: f64) -> Outcome {
+        let mut latencies = self.latencies.borrow_mut();
+        latencies.sort_unstable();
+        let at = |share: f64| {
+            let place = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
+            Duration::from_micros(latencies.get(place).copied().unwrap_or(0).into())
+        };
+        Outcome {
+            requests: latencies.len() as u64,
+            seconds,
+            p50: at(0.5),
+            p99: at(0.99),
+            p999: at(0.999),
+            worst: at(1.0),
+            own_cpu,
+        }
+    }
 }
 
-async fn drive(addresses: &[String], load: Load) -> Result<Outcome> {
-    let progress = Rc::new(Progress {
-        left: Cell::new(load.requests),
-        latencies: RefCell::new(Vec::with_capacity(load.requests as usize)),
-        random: Cell::new(0x9e37_79b9_7f4a_7c15),
-    });
+/// As [`run`], beside other work of this thread.
+pub(crate) async fn drive(targets: &[Target], load: Load) -> Result<Outcome> {
+    drive_while(targets, load, &|| false).await
+}
+
+/// As [`drive`]; a load with a rate goes on while `busy`.
+pub(crate) async fn drive_while(targets: &[Target], load: Load, busy: &dyn Fn() -> bool) -> Result<Outcome> {
+    let progress = Rc::new(Progress::new(&load));
     let mut clients = Vec::new();
-    for address in addresses.iter().cycle().take(load.connections) {
-        clients.push(Client::connect(address).await?);
+    for target in targets.iter().cycle().take(load.connections) {
+        clients.push(Client::to(target).await?);
     }
     if load.kind == Kind::Login {
         let first = clients.first().context("a load without connections")?;
         make_user(first).await?;
     }
+    let cpu = process::cpu_secs(std::process::id())?;
     let begun = Instant::now();
+    match load.rate {
+        None => closed(&clients, load, &progress).await?,
+        Some(rate) => open(&clients, load, rate, &progress, busy).await?,
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(progress.outcome(seconds, process::cpu_secs(std::process::id())? - cpu))
+}
+
+/// So many at once.
+async fn closed(clients: &[Client], load: Load, progress: &Rc<Progress>) -> Result<()> {
     let mut workers = Vec::new();
-    for client in &clients {
-        for _ in 0..load.in_flight {
-            workers.push(tokio::task::spawn_local(work(client.clone(), load, Rc::clone(&progress))));
-        }
+    for (number, client) in clients.iter().cycle().take(clients.len() * load.in_flight).enumerate() {
+        let mut worker = Worker::new(client.clone(), load, number as u64);
+        let progress = Rc::clone(progress);
+        workers.push(tokio::task::spawn_local(async move {
+            while let Some(number) = progress.take() {
+                let begun = Instant::now();
+                worker.ask(number, &progress).await?;
+                progress.took(begun.elapsed());
+            }
+            anyhow::Ok(())
+        }));
     }
     for worker in workers {
         worker.await??;
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    let mut latencies = progress.latencies.borrow_mut();
-    latencies.sort_unstable();
-    let at = |share: f64| {
-        let place = ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-        Duration::from_micros(latencies.get(place).copied().unwrap_or(0).into())
-    };
-    Ok(Outcome { requests: load.requests, seconds, p50: at(0.5), p99: at(0.99) })
+    Ok(())
+}
+
+/// So many a second. Who is late is late for what it cannot help, too: the time counts from when a request was due.
+async fn open(
+    clients: &[Client],
+    load: Load,
+    rate: f64,
+    progress: &Rc<Progress>,
+    busy: &dyn Fn() -> bool,
+) -> Result<()> {
+    ensure!(load.kind != Kind::Update, "an update needs the answer to the one before it");
+    let begun = Instant::now();
+    let mut asked = Vec::new();
+    for (number, client) in (0..).zip(clients.iter().cycle()) {
+        if number >= load.requests && !busy() {
+            break;
+        }
+        let due = begun + Duration::from_secs_f64(number as f64 / rate);
+        // A timer is too coarse. Nothing else is to be done on this processor.
+        while Instant::now() < due {
+            tokio::task::yield_now().await;
+        }
+        let mut worker = Worker::new(client.clone(), load, number);
+        let progress = Rc::clone(progress);
+        asked.push(tokio::task::spawn_local(async move {
+            worker.ask(number, &progress).await?;
+            progress.took(due.elapsed());
+            anyhow::Ok(())
+        }));
+    }
+    for one in asked {
+        one.await??;
+    }
+    Ok(())
 }
 
 const USER: &str = "root";
@@ -178,43 +304,4 @@ async fn make_user(client: &Client) -> Result<()> {
     client.call("/etcdserverpb.Auth/AuthEnable", &AuthEnableRequest {}.encode_to_vec()).await?;
     client.call(LOGIN, &login()).await?;
     Ok(())
-}
-
-async fn work(client: Client, load: Load, progress: Rc<Progress>) -> Result<()> {
-    while let Some(number) = progress.take() {
-        let (path, message) = request(&load, number, &progress);
-        let begun = Instant::now();
-        let reply = client.call(path, &message).await?;
-        let micros = begun.elapsed().as_micros().min(u128::from(u32::MAX)) as u32;
-        progress.latencies.borrow_mut().push(micros);
-        if load.kind == Kind::List {
-            anyhow::ensure!(reply.len() > 1_000_000, "a list of {} bytes", reply.len());
-        }
-    }
-    Ok(())
-}
-
-fn request(load: &Load, number: u64, progress: &Progress) -> (&'static str, Vec<u8>) {
-    let drawn = if load.keys == 0 { number } else { progress.random() % load.keys };
-    let key = format!("/registry/bench/namespace/object-{drawn:010}");
-    match load.kind {
-        Kind::Put => {
-            let value = vec![b'v'; load.value_bytes];
-            let put = PutRequest { key: key.into(), value: value.into(), ..PutRequest::default() };
-            ("/etcdserverpb.KV/Put", put.encode_to_vec())
-        }
-        Kind::Get => {
-            let range = RangeRequest { key: key.into(), ..RangeRequest::default() };
-            ("/etcdserverpb.KV/Range", range.encode_to_vec())
-        }
-        Kind::Login => (LOGIN, login()),
-        Kind::List => {
-            let range = RangeRequest {
-                key: "/registry/bench/".into(),
-                range_end: "/registry/bench0".into(),
-                ..RangeRequest::default()
-            };
-            ("/etcdserverpb.KV/Range", range.encode_to_vec())
-        }
-    }
 }

@@ -7,25 +7,37 @@
 //! `bench ranges`, `bench slow` and `bench storm` hold a server to what it promises when clients ask too much of it;
 //! they fail when it does not keep it.
 
+mod authority;
 mod client;
 mod compare;
+mod fanout;
 mod load;
+mod maintenance;
 mod process;
 mod ranges;
+mod requests;
 mod slow;
 mod storm;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 
-use crate::load::{Kind, Load};
+use crate::{
+    client::Target,
+    load::{Kind, Load},
+};
 
 const USAGE: &str = "usage:
-  bench load ADDRESS[,ADDRESS...] KIND [--connections N] [--in-flight N] [--requests N] [--value BYTES] [--keys N]
-  bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N] [--members N]
+  bench load ADDRESS[,ADDRESS...] KIND [--connections N] [--in-flight N] [--rate N] [--requests N] [--value BYTES] [--keys N]
+  bench compare MAINSTAY ETCD [--requests N] [--rounds N] [--keys N] [--members N] [--tls 1] [--pinned 0] [--only WORK,...] [--out DIR]
   bench ranges SERVER [--clients N] [--mib N]            lists of so many MiB at once
   bench slow SERVER [--watchers N] [--connections N] [--rate N] [--value BYTES] [--secs N]
   bench storm SERVER [--requests N]                      logins beside other requests
-KIND: put, get (linearizable), list (10,000 keys of 1 KiB), login (as root; makes the user and enables authentication)";
+KIND: put, get (linearizable), serializable, update (a transaction), list, pages, stream (of all keys), grant (a lease), kubernetes
+(a mix), login (as root; makes the user and enables authentication). With --rate so many a second are asked, and timed from when due.
+WORK: put, put-4k, latency, get, serializable, update, list, kubernetes, watch-100, watch-1000, watch-keys, leases; with --keys
+also memory and stalls";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,12 +45,13 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["load", addresses, kind, rest @ ..] => {
             let kind = Kind::from_name(kind).with_context(|| format!("unknown kind {kind}\n{USAGE}"))?;
-            let addresses: Vec<String> = addresses.split(',').map(str::to_string).collect();
+            let targets: Vec<Target> = addresses.split(',').map(Target::plain).collect();
             let mut load = Load::new(kind);
             options(rest, |name, value| {
                 match name {
                     "--connections" => load.connections = value as usize,
                     "--in-flight" => load.in_flight = value as usize,
+                    "--rate" => load.rate = Some(value as f64),
                     "--requests" => load.requests = value,
                     "--value" => load.value_bytes = value as usize,
                     "--keys" => load.keys = value,
@@ -46,17 +59,23 @@ fn main() -> Result<()> {
                 }
                 Ok(())
             })?;
-            println!("{}", load::run(&addresses, &load)?);
+            println!("{}", load::run(&targets, &load)?);
             Ok(())
         }
         ["compare", mainstay, etcd, rest @ ..] => {
             let mut plan = compare::Plan::new(mainstay, etcd);
-            options(rest, |name, value| {
+            let mut rest = rest.to_vec();
+            plan.only = take(&mut rest, "--only")
+                .map_or(Vec::new(), |names| names.split(',').map(str::to_string).collect());
+            plan.out = take(&mut rest, "--out").map(PathBuf::from);
+            options(&rest, |name, value| {
                 match name {
                     "--requests" => plan.requests = value,
                     "--rounds" => plan.rounds = value as usize,
                     "--keys" => plan.keys = value,
                     "--members" => plan.members = value as usize,
+                    "--tls" => plan.tls = value != 0,
+                    "--pinned" => plan.pinned = value != 0,
                     _ => bail!("unknown option {name}\n{USAGE}"),
                 }
                 Ok(())
@@ -103,6 +122,14 @@ fn main() -> Result<()> {
         }
         _ => bail!("{USAGE}"),
     }
+}
+
+/// Takes an option out that is no number.
+fn take<'a>(words: &mut Vec<&'a str>, name: &str) -> Option<&'a str> {
+    let at = words.iter().position(|word| *word == name).filter(|at| at + 1 < words.len())?;
+    let value = words.remove(at + 1);
+    words.remove(at);
+    Some(value)
 }
 
 /// `--name value` pairs with whole numbers.

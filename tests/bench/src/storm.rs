@@ -35,7 +35,7 @@ pub(crate) fn run(server: &str, requests: u64) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let cluster = Cluster::start(server, scratch.path(), 1)?;
     let logins = Load { requests, connections: 16, in_flight: 16, ..Load::new(Kind::Login) };
-    let rate = load::run(&cluster.addresses, &logins)?;
+    let rate = load::run(&cluster.targets, &logins)?;
     println!("logins with a remembered password: {rate}");
     LocalSet::new().block_on(&runtime, beside(&cluster.addresses[0]))?;
     cluster.stop()?;

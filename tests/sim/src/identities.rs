@@ -103,12 +103,12 @@ impl Load {
     /// One of few ranges, so that grants overlap, meet, and are taken back. Each key begins one of them only.
     fn granted_range(&mut self) -> (Bytes, Bytes) {
         let ranges: [(&'static [u8], &'static [u8]); 6] = [
-            (b"key-0000", b""),
-            (b"key-0001", b"key-0003"),
-            (b"key-0003", b"key-0100"),
-            (b"key-0000\0", b"key-0001"),
+            (b"key-000000", b""),
+            (b"key-000001", b"key-000003"),
+            (b"key-000003", b"key-000100"),
+            (b"key-000000\0", b"key-000001"),
             (b"key-", b"key."),
-            (b"key-0002", b"\0"),
+            (b"key-000002", b"\0"),
         ];
         let (key, end) = *self.random.pick(&ranges);
         (Bytes::from_static(key), Bytes::from_static(end))

@@ -248,7 +248,7 @@ impl Load {
     pub(crate) fn key(&mut self) -> Bytes {
         // A few keys get much of the load.
         let among = if self.random.one_in(2) { self.keys.min(3) } else { self.keys };
-        format!("key-{:04}", self.random.below(among)).into()
+        format!("key-{:06}", self.random.below(among)).into()
     }
 
     /// Two ends; the second may be open or missing.
@@ -257,7 +257,7 @@ impl Load {
             // All of them at once take their time.
             let first = self.random.below(self.keys);
             let end = first + self.random.between(1, 300);
-            return (format!("key-{first:04}").into(), format!("key-{end:04}").into());
+            return (format!("key-{first:06}").into(), format!("key-{end:06}").into());
         }
         let (one, other) = (self.key(), self.key());
         match self.random.below(4) {
@@ -273,7 +273,7 @@ impl Load {
         let first = self.filled;
         self.filled += FILL_PAIRS;
         let put = |number: u64| pb::PutRequest {
-            key: format!("key-{number:04}").into(),
+            key: format!("key-{number:06}").into(),
             value: Bytes::from_static(b"filled"),
             ..pb::PutRequest::default()
         };

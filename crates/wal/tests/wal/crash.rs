@@ -175,6 +175,51 @@ fn at_every_call_without_a_side_file() {
     crash_everywhere(false);
 }
 
+/// Runs the life with each call failing: the member stops there, starts again on what the system still shows it, and
+/// goes on. What it acknowledges then must be there after a power loss, whatever was not durable before.
+fn fail_everywhere(side: bool) {
+    let options = options(3000, side);
+    let calls = {
+        let disk = disk();
+        live(&disk, &options, &mut Expected::default()).unwrap();
+        disk.io_count()
+    };
+    for (call, fault) in (0..calls).flat_map(|call| [(call, Fault::Eio), (call, Fault::SyncFails)]) {
+        let disk = disk();
+        disk.fail_at(call, fault);
+        let mut expected = Expected::default();
+        let _ = live(&disk, &options, &mut expected);
+        let context = format!("call {call}, {fault:?}, side {side}");
+        let disk = disk.kill();
+        let (mut wal, found) = match open(&disk, &options) {
+            Err(WalError::NotFound { .. }) if !expected.created => continue,
+            opened => opened.unwrap_or_else(|e| panic!("{context}: {e}")),
+        };
+        expected.check(&found, &context);
+        let next = wal.last_index() + 1;
+        let more = entries(next..=next + 2, 99, 400);
+        wal.append(&more, state(99, found.hard_state.commit)).unwrap();
+        wal.sync().unwrap();
+        let wanted = [found.entries, more].concat();
+        let seeded = (0..rounds()).map(|seed| CrashPlan::Seeded { seed: seed * 1000 + call });
+        for plan in [CrashPlan::LoseUnsynced, CrashPlan::KeepUnsynced].into_iter().chain(seeded) {
+            let (_, after) = open(&disk.crash(plan.clone()), &options)
+                .unwrap_or_else(|e| panic!("{context}, {plan:?}: {e}"));
+            assert_eq!(after.entries, wanted, "{context}, {plan:?}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_fails_is_not_believed_later() {
+    fail_everywhere(true);
+}
+
+#[test]
+fn a_call_that_fails_is_not_believed_later_without_a_side_file() {
+    fail_everywhere(false);
+}
+
 /// A log with a torn last batch of several sectors, and what must be found in it.
 fn torn_log(options: &WalOptions, seed: u64) -> Option<SimDisk> {
     let disk = disk();

@@ -413,3 +413,40 @@ fn the_real_disk_keeps_a_log_too() {
     assert!(wal.segments().len() > 2);
     assert!(RealDisk.list(&wal_dir).unwrap().iter().all(|e| e.name.ends_with(".wal")));
 }
+
+/// A purge that a power loss has half undone: the oldest segment is back, those removed after it are not.
+#[test]
+fn what_a_purge_left_does_not_count() {
+    for side in [false, true] {
+        let options = options(2000, side);
+        let disk = disk();
+        let mut wal = create(&disk, &options);
+        for index in 1..=30 {
+            wal.append(&[entry(index, 1, 600)], state(1, index)).unwrap();
+        }
+        wal.save_snapshot(snapshot(24, 1)).unwrap();
+        wal.close().unwrap();
+        let all = segments(&disk);
+        assert!(all.len() > 8, "{all:?}");
+        let wanted = open(&disk, &options).unwrap().1;
+        // One that no start needs.
+        disk.remove_file(&all[2]).unwrap();
+        assert_eq!(
+            wal::read(&disk, &wal_dir(), options.side_dir.as_deref()).unwrap().entries,
+            wanted.entries
+        );
+        let (mut wal, found) = open(&disk, &options).unwrap();
+        assert_eq!((&found.entries, found.start.index), (&wanted.entries, 24));
+        wal.append(&entries(31..=33, 1, 600), state(1, 33)).unwrap();
+        wal.close().unwrap();
+        let (mut wal, found) = open(&disk, &options).unwrap();
+        assert_eq!(found.entries.last().map(|entry| entry.index), Some(33));
+        wal.purge(1, 24).unwrap();
+        let (first, last) = (&segments(&disk)[0], segments(&disk).pop().unwrap());
+        assert!(!all[..3].contains(first), "{first:?}");
+        drop(wal);
+        // One that a start needs.
+        disk.remove_file(&last.with_file_name(all[all.len() - 2].file_name().unwrap())).unwrap();
+        assert!(matches!(open(&disk, &options), Err(WalError::Damaged { .. })));
+    }
+}

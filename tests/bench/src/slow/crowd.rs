@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use tokio::{task::LocalSet, time::sleep};
 
 use super::{Plan, Test, watcher::Watcher};
-use crate::client::Client;
+use crate::client::{Client, Target};
 
 /// Those that read on when all is written, until they have everything.
 const DRAINED: usize = 10;
@@ -32,7 +32,7 @@ pub(super) fn run(
     LocalSet::new().block_on(&runtime, async {
         let mut tasks = Vec::new();
         for connection in 0..plan.connections {
-            let client = Rc::new(Client::with_windows(address, STREAM_WINDOW).await?);
+            let client = Rc::new(Client::with_windows(&Target::plain(address), STREAM_WINDOW).await?);
             for n in (connection..plan.watchers).step_by(plan.connections) {
                 let watcher = Watcher::open(&client, first).await?;
                 // Each at a moment of its own within the second.

@@ -196,12 +196,46 @@ impl State {
                 self.names = rest;
                 for name in due {
                     self.apply_name(&name.change, true);
+                    supersede(&mut self.names, &name.change);
                 }
                 self.sweep();
                 Ok(())
             }
         }
     }
+}
+
+/// Takes out of the changes that a failed sync gave up what a newer change has replaced durably: an old name that a crash
+/// may keep does not come back over a newer one that was synced.
+fn supersede(names: &mut Vec<Ordered<NameChange>>, newer: &NameChange) {
+    let settled = |place: &(Ino, String)| match newer {
+        NameChange::Link { dir, name, .. } | NameChange::Unlink { dir, name } => {
+            *place == (*dir, name.clone())
+        }
+        NameChange::Move { from, to, .. } => place == from || place == to,
+    };
+    names.retain_mut(|Ordered { change, given_up, .. }| {
+        if !*given_up {
+            return true;
+        }
+        match change {
+            NameChange::Link { dir, name, .. } | NameChange::Unlink { dir, name } => {
+                !settled(&(*dir, name.clone()))
+            }
+            NameChange::Move { from, to, ino } => match (settled(from), settled(to)) {
+                (true, true) => false,
+                (false, false) => true,
+                (true, false) => {
+                    *change = NameChange::Link { dir: to.0, name: to.1.clone(), ino: *ino };
+                    true
+                }
+                (false, true) => {
+                    *change = NameChange::Unlink { dir: from.0, name: from.1.clone() };
+                    true
+                }
+            },
+        }
+    });
 }
 
 /// The names along `path`, from the root; relative paths start there too.
