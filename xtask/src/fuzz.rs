@@ -70,7 +70,7 @@ pub(crate) fn run(options: Options) -> Result<bool> {
     let rows: Vec<String> =
         all.iter().map(|(target, figures)| report::row(&target.name, &target.what, figures)).collect();
     if options.write {
-        report::write(&root.join("RELIABILITY.md"), options.seconds, &rows)?;
+        report::write(&root.join("RELIABILITY.md"), options.seconds, &rows, options.target.is_none())?;
     }
     Ok(all.iter().all(|(_, figures)| figures.finding.is_none()))
 }

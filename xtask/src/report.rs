@@ -53,11 +53,12 @@ pub(crate) fn row(name: &str, what: &str, figures: &Figures) -> String {
     format!("| `{name}` | {what} | {executions} | {edges} | {corpus} | {finding} |")
 }
 
-/// Puts the table in its place in the page.
-pub(crate) fn write(page: &Path, seconds: u32, rows: &[String]) -> Result<()> {
+/// Puts the table in its place in the page. Unless `whole`, rows of other targets stay.
+pub(crate) fn write(page: &Path, seconds: u32, rows: &[String], whole: bool) -> Result<()> {
     let text = fs::read_to_string(page).with_context(|| page.display().to_string())?;
     let (before, rest) = text.split_once(BEGIN).context("the page has no place for the table")?;
-    let (_, after) = rest.split_once(END).context("the place for the table has no end")?;
+    let (old, after) = rest.split_once(END).context("the place for the table has no end")?;
+    let rows = if whole { rows.to_vec() } else { merged(old, rows) };
     let table = format!(
         "{BEGIN}\n{seconds} seconds for each target.\n\n| target | decodes | executions | edges | corpus | findings open |\n|---|---|---|---|---|---|\n{}\n{END}",
         rows.join("\n")
@@ -66,9 +67,30 @@ pub(crate) fn write(page: &Path, seconds: u32, rows: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The rows of a table, with new ones in the places of those of the same targets, and behind them if there are none.
+fn merged(old: &str, new: &[String]) -> Vec<String> {
+    let target = |row: &str| row.split('`').nth(1).map(str::to_owned);
+    let mut rows: Vec<String> =
+        old.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    for row in new {
+        match rows.iter_mut().find(|known| target(known) == target(row)) {
+            Some(known) => known.clone_from(row),
+            None => rows.push(row.clone()),
+        }
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_of_other_targets_stay() {
+        let old = "60 seconds\n| target | what |\n|---|---|\n| `a` | 1 |\n| `b` | 1 |\n";
+        let new = ["| `b` | 2 |".to_owned(), "| `c` | 2 |".to_owned()];
+        assert_eq!(merged(old, &new), ["| `a` | 1 |", "| `b` | 2 |", "| `c` | 2 |"]);
+    }
 
     #[test]
     fn logs_are_read() {
